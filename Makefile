@@ -1,0 +1,67 @@
+# Netally. `make help` lists the targets.
+SHELL := /bin/bash
+PYTHON ?= python3
+UV_VERSION := 0.13.9
+MEMBERS := contracts bus store telemetry capture aggregator api web cli
+MEMBER_DIRS := $(wildcard libs/*) $(wildcard services/*)
+UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
+BIN := .venv/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help setup setup-test run test lint fmt types bench docs lock clean
+
+help: ## List the targets
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.uv/bin/uv:
+	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Netally needs Python 3.11 or newer; this is %s. Set PYTHON=/path/to/python3.11." % sys.version.split()[0])'
+	@echo "Installing uv $(UV_VERSION) into .uv"
+	@$(PYTHON) -m venv .uv
+	@.uv/bin/python -m pip install --quiet --disable-pip-version-check "uv==$(UV_VERSION)"
+
+# One stamp a lock file: a changed lock or member manifest installs again, an unchanged one costs nothing.
+.venv/.run: requirements.lock $(wildcard libs/*/pyproject.toml services/*/pyproject.toml) | $(UV)
+	@test -x $(BIN)/python || $(UV) venv --quiet --python $(PYTHON) .venv
+	@echo "Installing what requirements.lock names into .venv"
+	@$(UV) pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock
+	@$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation $(addprefix -e ./,$(MEMBER_DIRS))
+	@touch $@
+
+.venv/.test: requirements-test.lock .venv/.run | $(UV)
+	@echo "Installing what requirements-test.lock names into .venv"
+	@$(UV) pip install --quiet --python $(BIN)/python --require-hashes -r requirements-test.lock
+	@touch $@
+
+setup: .venv/.run ## Install what `make run` needs into .venv
+
+setup-test: .venv/.test ## Install what the tests need as well
+
+run: .venv/.run ## Start everything on this machine and print a URL
+	@exec $(BIN)/netally up
+
+test: .venv/.test ## Check style and types, then run every test on real services
+	@tests/run
+
+lint: .venv/.test ## Check style, import rules and generated documents
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+
+fmt: .venv/.test ## Format the code
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+types: .venv/.test ## Check types
+	$(BIN)/mypy libs services tests
+
+bench: .venv/.test ## Measure throughput, cost and query times; JSON lines go to $BENCH_OUT
+	@$(BIN)/python -m tests.bench
+
+lock: | $(UV) ## Write both lock files anew from the manifests
+	$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header \
+	  $(foreach m,$(MEMBERS),--no-emit-package netally-$(m)) pyproject.toml -o requirements.lock
+	$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header \
+	  $(foreach m,$(MEMBERS),--no-emit-package netally-$(m)) pyproject.toml --group test -c requirements.lock -o requirements-test.lock
+
+clean: ## Remove the environment and caches (no data)
+	rm -rf .venv .uv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build dist

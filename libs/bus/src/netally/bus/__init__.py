@@ -1,0 +1,1 @@
+"""How it crosses NATS: subjects, streams, consumers."""

@@ -1,0 +1,137 @@
+"""Every stream and durable consumer, declared here and nowhere else; the aggregator provisions them at start."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from nats.js import JetStreamContext
+from nats.js.api import (
+    AckPolicy,
+    ConsumerConfig,
+    DeliverPolicy,
+    DiscardPolicy,
+    RetentionPolicy,
+    StorageType,
+    StreamConfig,
+)
+from nats.js.errors import BadRequestError, NotFoundError
+
+from netally.bus import subjects
+
+GIB: Final = 1024**3
+MIB: Final = 1024**2
+
+FLOWS: Final = "FLOWS"
+AGENTS: Final = "AGENTS"
+COMMANDS: Final = "COMMANDS"
+OUTCOMES: Final = "OUTCOMES"
+DEADLETTERS: Final = "DEADLETTERS"
+
+AGGREGATOR: Final = "aggregator"
+"""Durable name of the aggregator's consumers."""
+
+ACK_WAIT: Final = 60.0
+"""Seconds; above the longest database write plus the grace period of a shutdown."""
+
+
+def stream_configs(flows_max_bytes: int = 8 * GIB) -> list[StreamConfig]:
+    """Wanted configuration of each stream.
+
+    FLOWS is a work queue, bounded by bytes, refusing new messages when full (then agents spool) and *without* an age
+    limit: a limits stream with ``max_age`` deletes what nobody has read yet.
+    """
+    return [
+        StreamConfig(
+            name=FLOWS,
+            subjects=[f"{subjects.FLOWS}.*"],
+            retention=RetentionPolicy.WORK_QUEUE,
+            discard=DiscardPolicy.NEW,
+            max_bytes=flows_max_bytes,
+            max_msg_size=MIB,
+            duplicate_window=120,
+            storage=StorageType.FILE,
+        ),
+        StreamConfig(
+            name=AGENTS,
+            subjects=[f"{subjects.AGENTS}.*"],
+            retention=RetentionPolicy.LIMITS,
+            discard=DiscardPolicy.OLD,
+            max_msgs_per_subject=1,
+            max_bytes=256 * MIB,
+            storage=StorageType.FILE,
+        ),
+        StreamConfig(
+            name=COMMANDS,
+            subjects=[f"{subjects.COMMANDS}.aggregator.*"],
+            retention=RetentionPolicy.WORK_QUEUE,
+            discard=DiscardPolicy.NEW,
+            max_bytes=64 * MIB,
+            storage=StorageType.FILE,
+        ),
+        StreamConfig(
+            name=OUTCOMES,
+            subjects=[f"{subjects.OUTCOMES}.*.*"],
+            retention=RetentionPolicy.LIMITS,
+            discard=DiscardPolicy.OLD,
+            max_age=7 * 86400,
+            max_bytes=256 * MIB,
+            storage=StorageType.FILE,
+        ),
+        StreamConfig(
+            name=DEADLETTERS,
+            subjects=[f"{subjects.DEADLETTERS}.*"],
+            retention=RetentionPolicy.LIMITS,
+            discard=DiscardPolicy.OLD,
+            max_age=30 * 86400,
+            max_bytes=256 * MIB,
+            storage=StorageType.FILE,
+        ),
+    ]
+
+
+def consumer_configs() -> list[tuple[str, ConsumerConfig]]:
+    """(stream, wanted configuration) of each durable consumer. Redelivery is without limit: what cannot be stored for
+    now is tried again until it can; what never can goes to DEADLETTERS by the reader's own decision.
+    """
+    return [
+        (
+            FLOWS,
+            ConsumerConfig(
+                durable_name=AGGREGATOR,
+                ack_policy=AckPolicy.EXPLICIT,
+                deliver_policy=DeliverPolicy.ALL,
+                ack_wait=ACK_WAIT,
+                max_deliver=-1,
+                max_ack_pending=2_000,
+            ),
+        ),
+        (
+            AGENTS,
+            ConsumerConfig(
+                durable_name=AGGREGATOR,
+                ack_policy=AckPolicy.EXPLICIT,
+                deliver_policy=DeliverPolicy.ALL,
+                ack_wait=ACK_WAIT,
+                max_deliver=-1,
+                max_ack_pending=2_000,
+            ),
+        ),
+    ]
+
+
+async def provision(js: JetStreamContext, flows_max_bytes: int = 8 * GIB) -> None:
+    """Create what is missing and bring the rest to the wanted configuration. Safe to run at any time, by several."""
+    for config in stream_configs(flows_max_bytes):
+        assert config.name is not None  # noqa: S101  (set above; nats-py types it as optional)
+        try:
+            await js.stream_info(config.name)
+        except NotFoundError:
+            try:
+                await js.add_stream(config)
+            except BadRequestError:
+                await js.update_stream(config)
+        else:
+            await js.update_stream(config)
+    for stream, consumer in consumer_configs():
+        # add_consumer upserts; a durable that exists would otherwise keep its old limits silently.
+        await js.add_consumer(stream, consumer)

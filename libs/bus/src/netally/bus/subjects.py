@@ -1,0 +1,72 @@
+"""Subject names. A host is one token, so that ``flows.v1.*`` covers every host whatever its name holds."""
+
+from __future__ import annotations
+
+from typing import Final
+
+FLOWS: Final = "flows.v1"
+AGENTS: Final = "agents.v1"
+TABS: Final = "tabs.v1"
+LIVE: Final = "live.v1"
+COMMANDS: Final = "commands.v1"
+OUTCOMES: Final = "outcomes.v1"
+DEADLETTERS: Final = "deadletters.v1"
+
+_SAFE: Final = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-")
+
+
+def host_token(host: str) -> str:
+    """One subject token of a host name: letters, digits and hyphens stay, each other byte becomes ``_`` and two hex
+    digits. ``web-1.example.org`` gives ``web-1_2eexample_2eorg``. Injective: two hosts never share a token.
+    """
+    return "".join(chr(byte) if byte in _SAFE else f"_{byte:02x}" for byte in host.encode("utf-8"))
+
+
+def host_of_token(token: str) -> str:
+    """Host name of a token; ValueError when `host_token` cannot have made it."""
+    out = bytearray()
+    position = 0
+    raw = token.encode("utf-8")
+    while position < len(raw):
+        byte = raw[position]
+        if byte in _SAFE:
+            out.append(byte)
+            position += 1
+        elif byte == ord("_") and position + 3 <= len(raw):
+            out.append(int(raw[position + 1 : position + 3], 16))
+            position += 3
+        else:
+            raise ValueError(f"{token!r} is no host token")
+    host = out.decode("utf-8")
+    if host_token(host) != token:
+        raise ValueError(f"{token!r} is no host token")
+    return host
+
+
+def flows(host: str) -> str:
+    return f"{FLOWS}.{host_token(host)}"
+
+
+def agents(host: str) -> str:
+    return f"{AGENTS}.{host_token(host)}"
+
+
+def live(host: str) -> str:
+    return f"{LIVE}.{host_token(host)}"
+
+
+def command_to_aggregator(name: str) -> str:
+    return f"{COMMANDS}.aggregator.{name}"
+
+
+def command_to_host(host: str, name: str) -> str:
+    return f"{COMMANDS}.host.{host_token(host)}.{name}"
+
+
+def outcome(source: str, command_id: str) -> str:
+    """Outcome subject of one command; ``source`` is ``aggregator`` or a host name."""
+    return f"{OUTCOMES}.{host_token(source)}.{command_id}"
+
+
+def deadletters(stream: str) -> str:
+    return f"{DEADLETTERS}.{stream.lower()}"

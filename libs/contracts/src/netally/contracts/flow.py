@@ -1,0 +1,118 @@
+"""Flow batches: what an agent publishes each interval on ``flows.v1.<host>``.
+
+On the wire: MessagePack, then zstd level 1 (header ``Content-Encoding: zstd``, see `netally.contracts.wire`).
+Names are kept once a batch: ``apps`` and ``domains`` are tables, rows carry indexes into them, and index 0 is
+"unknown" in both, so that the reader maps names to ids once a batch rather than once a row.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+# The interval lengths that divide a minute, so that no record straddles a bucket of any tier.
+INTERVALS = (1, 2, 3, 4, 5, 6, 10, 12, 15, 20, 30, 60)
+
+BATCH_VERSION = 1
+MAX_RECORDS = 2_000
+"""Most records of one batch; a longer interval is split into parts."""
+MAX_NAME = 255
+"""Longest application or domain name kept, in characters; longer ones are cut by the agent, refused by the reader."""
+
+
+class App(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=False):
+    """An application as the agent names it. Two apps are the same when all fields are."""
+
+    name: str
+    """What people call it: package, script or executable name. Empty only for index 0."""
+    executable: str = ""
+    """Absolute path of the program, empty when not known."""
+    user: str = ""
+    """Name of the user it runs as, empty when not known."""
+    unit: str = ""
+    """systemd unit, empty when none."""
+    container: str = ""
+    """Container id (12 characters), empty when none."""
+
+
+class FlowRecord(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """Traffic of one flow key in one interval, seen from the host.
+
+    The key keeps the server's port and never the client's ephemeral one. Bytes are L3 bytes per wire segment,
+    retransmissions included; ``in`` is received by the host.
+    """
+
+    app: int
+    """Index into the batch's ``apps``; 0 unknown."""
+    domain: int
+    """Index into the batch's ``domains``; 0 unknown."""
+    site: int
+    """Index into ``domains``: the site that caused the flow; 0 unknown."""
+    scope: int
+    """`Scope`."""
+    protocol: int
+    """IP protocol number (IANA), ICMPv6 is 58."""
+    server_port: int
+    """Port of the serving side, 0 where the protocol has none."""
+    role: int
+    """`Role` of this host."""
+    remote: bytes
+    """Address of the other side, packed: 4 or 16 bytes."""
+    bytes_in: int
+    bytes_out: int
+    packets_in: int
+    packets_out: int
+    connections: int
+    """Connections first seen in this interval."""
+    domain_source: int
+    """`DomainSource`."""
+    process_source: int
+    """`ProcessSource`."""
+    retrans: int | None = None
+    """Retransmitted bytes, null when the mode cannot tell."""
+
+
+class TallyRow(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """Bytes and packets of one interface counter that went to one cause. Signed: a difference may be negative."""
+
+    interface: str
+    cause: int
+    """`Cause`."""
+    bytes_in: int
+    bytes_out: int
+    packets_in: int
+    packets_out: int
+
+
+class Coverage(msgspec.Struct, frozen=True, array_like=True):
+    """What of the interval was really measured."""
+
+    mode: int
+    """`Mode`."""
+    measured_ms: int
+    """Milliseconds of the interval during which the agent was capturing, by the monotonic clock."""
+    part: int = 0
+    """0-based number of this batch within the interval."""
+    parts: int = 1
+    """Batches of the interval; it is complete when all are committed."""
+    paused: bool = False
+
+
+class FlowsObserved(msgspec.Struct, frozen=True, array_like=True):
+    """One batch. (host, epoch, sequence) is its identity: committed once, however often it is delivered."""
+
+    version: int
+    host: str
+    epoch: str
+    """Random id (32 hex digits) minted when the agent's spool file is created."""
+    sequence: int
+    """1, 2, 3 … within the epoch, without holes."""
+    start: int
+    """Start of the interval, epoch milliseconds, a wall-clock multiple of ``interval``."""
+    interval: int
+    """Seconds, one of `INTERVALS`."""
+    apps: list[App]
+    domains: list[str]
+    records: list[FlowRecord]
+    coverage: Coverage
+    tally: list[TallyRow]
+    """Empty but in the last part of the interval."""

@@ -1,0 +1,1 @@
+"""Flow batches in, rows out; owns streams, schema and rollups."""

@@ -1,0 +1,1 @@
+"""Queries from the database, commands to the bus."""

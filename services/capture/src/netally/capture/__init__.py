@@ -1,0 +1,1 @@
+"""The agent: packets in, flow batches out."""

@@ -1,0 +1,1 @@
+"""The netally command: starts, inspects and operates the services."""

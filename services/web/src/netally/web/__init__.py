@@ -1,0 +1,1 @@
+"""Pages: an HTTP client of the API and nothing else."""
