@@ -6,6 +6,7 @@ A number is never reused for another meaning. 0 is always "unknown" or "none".
 from __future__ import annotations
 
 from enum import IntEnum
+from typing import Self
 
 
 class Code(IntEnum):
@@ -21,7 +22,7 @@ class Code(IntEnum):
         return {int(entry): entry.label for entry in cls}
 
     @classmethod
-    def from_label(cls, label: str) -> Code:
+    def from_label(cls, label: str) -> Self:
         """Entry of a word; ValueError for an unknown one."""
         for entry in cls:
             if entry.label == label:
@@ -41,7 +42,7 @@ class Scope(Code):
 
 
 class Role(Code):
-    """What this host was in the flow: by SYN, else by a known listener, else first sender, else the lower port serves."""
+    """What this host was in the flow: by SYN, else a known listener, else the first sender, else the lower port."""
 
     UNKNOWN = 0
     CLIENT = 1
