@@ -155,8 +155,10 @@ class PostgresServer:
     def start(self) -> None:
         if not self._data.exists():
             subprocess.run(  # type: ignore[call-overload]
-                [self._bin / "initdb", "-D", self._data, "-U", "postgres", "--auth=trust", "-E", "UTF8"]
-                + ["--locale=C.UTF-8", "--no-sync", "--data-checksums"],
+                [
+                    *(self._bin / "initdb", "-D", self._data, "-U", "postgres", "--auth=trust", "-E", "UTF8"),
+                    *("--locale=C.UTF-8", "--no-sync", "--data-checksums"),
+                ],
                 check=True,
                 capture_output=True,
                 **self._options(),
