@@ -74,31 +74,31 @@ RETURN CASE WHEN port < 1024 OR port IN (
     THEN port ELSE 0 END;
 
 CREATE VIEW flow_1m AS
-SELECT date_trunc('minute', time) AS bucket, host_id, app_id, domain_id, site_id, scope, protocol,
+SELECT date_trunc('minute', time) AS bucket, host_id, app_id, domain_id, site_id, scope, role, protocol,
        port_class(server_port) AS port_class,
        sum(bytes_in)::bigint AS bytes_in, sum(bytes_out)::bigint AS bytes_out,
        sum(packets_in)::bigint AS packets_in, sum(packets_out)::bigint AS packets_out,
        sum(retrans)::bigint AS retrans, sum(connections)::bigint AS connections, max(time) AS last_used
 FROM flow
-GROUP BY 1, 2, 3, 4, 5, 6, 7, 8;
+GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9;
 
 CREATE VIEW flow_1h AS
-SELECT date_trunc('hour', time) AS bucket, host_id, app_id, domain_id, site_id, scope, protocol,
+SELECT date_trunc('hour', time) AS bucket, host_id, app_id, domain_id, site_id, scope, role, protocol,
        port_class(server_port) AS port_class,
        sum(bytes_in)::bigint AS bytes_in, sum(bytes_out)::bigint AS bytes_out,
        sum(packets_in)::bigint AS packets_in, sum(packets_out)::bigint AS packets_out,
        sum(retrans)::bigint AS retrans, sum(connections)::bigint AS connections, max(time) AS last_used
 FROM flow
-GROUP BY 1, 2, 3, 4, 5, 6, 7, 8;
+GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9;
 
 CREATE VIEW flow_1d AS
-SELECT date_trunc('day', time, '{{timezone}}') AS bucket, host_id, app_id, domain_id, site_id, scope, protocol,
+SELECT date_trunc('day', time, '{{timezone}}') AS bucket, host_id, app_id, domain_id, site_id, scope, role, protocol,
        port_class(server_port) AS port_class,
        sum(bytes_in)::bigint AS bytes_in, sum(bytes_out)::bigint AS bytes_out,
        sum(packets_in)::bigint AS packets_in, sum(packets_out)::bigint AS packets_out,
        sum(retrans)::bigint AS retrans, sum(connections)::bigint AS connections, max(time) AS last_used
 FROM flow
-GROUP BY 1, 2, 3, 4, 5, 6, 7, 8;
+GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9;
 
 -- migrate:down
 DROP VIEW flow_1d, flow_1h, flow_1m;
