@@ -86,8 +86,10 @@ class TimelinePoint(msgspec.Struct, frozen=True):
 
 class TimelineSeries(msgspec.Struct, frozen=True):
     name: str
-    """Name of the band; ``all`` when not split."""
+    """Name of the band; ``all`` when not split, ``others`` for the rest, empty for id 0 (not known)."""
     points: list[TimelinePoint]
+    id: int | None = None
+    """Id of the application, domain or host; null for ``all`` and ``others``. Two applications may share a name."""
 
 
 class TimelineAnswer(msgspec.Struct, frozen=True):
@@ -213,3 +215,38 @@ class HealthAnswer(msgspec.Struct, frozen=True):
     ready: bool
     parts: list[PartState]
     version: str
+
+
+class Login(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Body of ``POST /api/session``."""
+
+    code: str
+    """Single-use login code."""
+
+
+class LoginCode(msgspec.Struct, frozen=True):
+    """Answer of ``POST /api/session/codes`` (bearer token only)."""
+
+    code: str
+    """Exchanged once for a session cookie by ``POST /api/session``."""
+    expires_at: int
+
+
+class Session(msgspec.Struct, frozen=True):
+    """``GET /api/session`` and ``POST /api/session``: who asks."""
+
+    actor: str
+    expires_at: int | None
+    """When the session cookie ends; null for a bearer token."""
+
+
+class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Every error: ``application/problem+json`` (RFC 9457)."""
+
+    title: str
+    status: int
+    detail: str
+    """What is wrong and what to do, in plain words."""
+    parameter: str | None = None
+    """The query parameter or body field that is wrong, where it is one."""
+    type: str = "about:blank"
