@@ -8,6 +8,7 @@ from tests.services import (
     own_postgres_server,
     postgres_server,
 )
+from tests.timescale.fixtures import timescale_server, timescale_url
 
 __all__ = [
     "empty_database_url",
@@ -16,4 +17,6 @@ __all__ = [
     "nats_url",
     "own_postgres_server",
     "postgres_server",
+    "timescale_server",
+    "timescale_url",
 ]
