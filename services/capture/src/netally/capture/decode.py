@@ -1,0 +1,289 @@
+"""A block of a TPACKET_V3 ring in, packets as columns out (packet_mmap.rst, linux/if_packet.h).
+
+TCP and UDP over plain IPv4 and IPv6 are read in vector operations over the whole block; packets with options,
+fragments, extension headers or a tag in the data go to the dissector one by one. What is no IP is summed up.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+from typing import Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from netally.capture.dissector import TCP, UDP, FragmentTable, dissect_ip
+from netally.capture.link_layer import ETHERNET, find_network
+from netally.capture.packets import (
+    A_IS_CLIENT,
+    A_IS_LOCAL,
+    B_IS_CLIENT,
+    B_IS_LOCAL,
+    CLOSED,
+    SYN,
+    TCP_ACK,
+    TCP_FIN,
+    TCP_RST,
+    TCP_SYN,
+    Columns,
+    ColumnsBuilder,
+    join,
+)
+
+# struct tpacket_block_desc: version, offset_to_priv, then tpacket_hdr_v1: block_status, num_pkts, offset_to_first_pkt.
+BLOCK_HEADER: Final = struct.Struct("=IIIII")
+# struct tpacket3_hdr in 32-bit words, then struct sockaddr_ll at byte 48.
+_NEXT, _SECONDS, _NANOSECONDS, _CAPTURED, _LENGTH, _STATUS, _MAC_NET = range(7)
+_FRAME_WORDS: Final = 16
+_LL_PROTOCOL, _LL_HATYPE_PKTTYPE = 12, 14
+
+PACKET_OTHERHOST: Final = 3
+PACKET_OUTGOING: Final = 4
+
+VNET_HEADER: Final = 10
+"""struct virtio_net_hdr, right before the frame when the socket has PACKET_VNET_HDR."""
+_GSO_NONE: Final = 0
+_GSO_ECN: Final = 0x80
+
+_IPV4_BE: Final = 0x0800
+_IPV6_BE: Final = 0x86DD
+# Half words (2 bytes) read of each IP packet: IPv6 header (20), TCP ports to flags (7).
+_HALF_WORDS: Final = 27
+
+ETHERNET_HEADER: Final = 14
+
+
+class Odd(NamedTuple):
+    """What a block held besides the packets to count. Each pair is (received, sent)."""
+
+    not_ip_bytes: tuple[int, int]
+    not_ip_packets: tuple[int, int]
+    other_bytes: int
+    """Frames for other machines (promiscuous mode), without their link header."""
+    other_packets: int
+
+
+class Block(NamedTuple):
+    packets: Columns
+    odd: Odd
+
+
+def decode_block(
+    block: NDArray[np.uint8],
+    interface: int,
+    fragments: FragmentTable,
+    *,
+    vnet_header: bool,
+    directed: bool,
+    link_type: int = ETHERNET,
+) -> Block:
+    """Packets of one block that the kernel has handed over.
+
+    ``block`` is the block's memory, 8-byte aligned. ``directed`` False (loopback) leaves out which end is this machine.
+    Lengths are L3 bytes per wire segment: a segmentation-offload super-packet counts one header for each segment.
+    """
+    offsets = _walk(block)
+    if not len(offsets):
+        return Block(ColumnsBuilder().take(), Odd((0, 0), (0, 0), 0, 0))
+    words = block.view(np.uint32)[(offsets >> 2)[:, None] + np.arange(_FRAME_WORDS)]
+    mac = (words[:, _MAC_NET] & 0xFFFF).astype(np.int64)
+    net = (words[:, _MAC_NET] >> 16).astype(np.int64)
+    captured = words[:, _CAPTURED].astype(np.int64)
+    length = words[:, _LENGTH].astype(np.int64)
+    times = words[:, _SECONDS] + words[:, _NANOSECONDS] * 1e-9
+    kind = words[:, _LL_PROTOCOL] >> 16
+    kind = (kind >> 8) | (kind & 0xFF) << 8
+    pkttype = (words[:, _LL_HATYPE_PKTTYPE] >> 16) & 0xFF
+    outgoing = pkttype == PACKET_OUTGOING
+
+    # Half-word reads stay inside the block even for the last frame: cut the fields of short packets off as zero.
+    start = offsets + net
+    index = (start >> 1)[:, None] + np.arange(_HALF_WORDS)
+    halves = block.view(">u2")
+    fields = halves[np.minimum(index, len(halves) - 1)].astype(np.int64)
+    held = captured - (net - mac)
+    protocol4, protocol6 = fields[:, 4] & 0xFF, fields[:, 3] >> 8
+    mine = pkttype != PACKET_OTHERHOST
+    aligned = (start & 1) == 0
+    plain4 = (
+        mine & aligned & (kind == _IPV4_BE) & (fields[:, 0] >> 8 == 0x45) & (fields[:, 3] & 0x3FFF == 0)
+        & (((protocol4 == TCP) & (held >= 40)) | ((protocol4 == UDP) & (held >= 28)))
+    )  # fmt: skip
+    plain6 = (
+        mine & aligned & (kind == _IPV6_BE) & (fields[:, 0] >> 12 == 6)
+        & (((protocol6 == TCP) & (held >= 60)) | ((protocol6 == UDP) & (held >= 48)))
+    )  # fmt: skip
+    l3 = length - (net - mac)
+    gso_size, gso_type = _segmentation(block, offsets + mac) if vnet_header else (np.zeros_like(l3), np.zeros_like(l3))
+
+    parts = [
+        _columns(fields, rows, family, l3, outgoing, times, gso_size, gso_type, interface, directed)
+        for rows, family in ((np.flatnonzero(plain4), 4), (np.flatnonzero(plain6), 6))
+        if len(rows)
+    ]
+    rest = np.flatnonzero(~(plain4 | plain6))
+    odd, slow = _one_by_one(
+        block, rest, offsets, mac, net, captured, l3, outgoing, pkttype, kind, times, gso_size,
+        interface, fragments, directed, link_type,
+    )  # fmt: skip
+    if len(slow):
+        parts.append(slow.take())
+    packets = parts[0] if parts else ColumnsBuilder().take()
+    for part in parts[1:]:
+        packets = join(packets, part)
+    return Block(packets, odd)
+
+
+def _walk(block: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """Offsets of the frames, following tp_next_offset."""
+    memory = memoryview(block.data)
+    _, _, _, count, offset = BLOCK_HEADER.unpack_from(memory)
+    offsets = []
+    following: Callable[..., tuple[int]] = struct.Struct("=I").unpack_from
+    for _ in range(count):
+        offsets.append(offset)
+        offset += following(memory, offset)[0]
+    return np.array(offsets, np.int64)
+
+
+def _segmentation(block: NDArray[np.uint8], frames: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """(gso_size, gso_type) from the virtio_net_hdr before each frame."""
+    header = frames - VNET_HEADER
+    size = block[header + 4].astype(np.int64) | block[header + 5].astype(np.int64) << 8
+    kind = block[header + 1].astype(np.int64) & ~_GSO_ECN
+    return np.where(kind == _GSO_NONE, 0, size), kind
+
+
+def _columns(
+    fields: NDArray[np.int64],
+    rows: NDArray[np.int64],
+    family: int,
+    l3: NDArray[np.int64],
+    outgoing: NDArray[np.bool_],
+    times: NDArray[np.float64],
+    gso_size: NDArray[np.int64],
+    gso_type: NDArray[np.int64],
+    interface: int,
+    directed: bool,
+) -> Columns:
+    chosen = fields[rows]
+    zero = np.zeros(len(rows), np.uint64)
+    if family == 4:
+        header, told, protocol = 20, chosen[:, 1], chosen[:, 4] & 0xFF
+        source = (zero, _word(chosen, 6, 2))
+        target = (zero, _word(chosen, 8, 2))
+    else:
+        header, told, protocol = 40, np.where(chosen[:, 2] > 0, chosen[:, 2] + 40, 0), chosen[:, 3] >> 8
+        source = (_word(chosen, 4, 4), _word(chosen, 8, 4))
+        target = (_word(chosen, 12, 4), _word(chosen, 16, 4))
+    at = header // 2
+    is_tcp = protocol == TCP
+    source_port, target_port = chosen[:, at].astype(np.uint64), chosen[:, at + 1].astype(np.uint64)
+    flags = np.where(is_tcp, chosen[:, at + 6] & 0xFF, 0)
+
+    # The IP header tells the length without Ethernet padding; offload leaves it 0 above 64 KiB.
+    frame = l3[rows]
+    length = np.where((told > header) & (told < frame), told, frame)
+    headers = header + np.where(is_tcp, (chosen[:, at + 6] >> 12) * 4, 8)
+    size = gso_size[rows]
+    payload = np.maximum(length - headers, 0)
+    segments = np.where((size > 0) & (payload > 0), -(-payload // np.maximum(size, 1)), 1)
+
+    reverse = source[0] > target[0]
+    tie = source[0] == target[0]
+    reverse |= tie & (source[1] > target[1])
+    tie &= source[1] == target[1]
+    reverse |= tie & (source_port > target_port)
+    words = np.empty((len(rows), 5), np.uint64)
+    for column in (0, 1):
+        words[:, column] = np.where(reverse, target[column], source[column])
+        words[:, column + 2] = np.where(reverse, source[column], target[column])
+    a_port, b_port = np.where(reverse, target_port, source_port), np.where(reverse, source_port, target_port)
+    words[:, 4] = (
+        a_port << np.uint64(48) | b_port << np.uint64(32) | protocol.astype(np.uint64) << np.uint64(24)
+        | np.uint64(family << 16 | interface & 0xFFFF)
+    )  # fmt: skip
+
+    syn, ack = flags & TCP_SYN != 0, flags & TCP_ACK != 0
+    events = np.where(syn, np.where(reverse != ack, B_IS_CLIENT, A_IS_CLIENT), 0)
+    events |= np.where(syn & ~ack, SYN, 0)
+    events |= np.where(flags & (TCP_FIN | TCP_RST) != 0, CLOSED, 0)
+    if directed:
+        events |= np.where(reverse == outgoing[rows], B_IS_LOCAL, A_IS_LOCAL)
+    return Columns(
+        words=words,
+        reverse=reverse,
+        lengths=length + (segments - 1) * headers,
+        counts=segments,
+        events=events.astype(np.uint8),
+        times=times[rows],
+    )
+
+
+def _word(fields: NDArray[np.int64], first: int, halves: int) -> NDArray[np.uint64]:
+    value = np.zeros(len(fields), np.uint64)
+    for column in range(first, first + halves):
+        value = value << np.uint64(16) | fields[:, column].astype(np.uint64)
+    return value
+
+
+def _one_by_one(
+    block: NDArray[np.uint8],
+    rows: NDArray[np.int64],
+    offsets: NDArray[np.int64],
+    mac: NDArray[np.int64],
+    net: NDArray[np.int64],
+    captured: NDArray[np.int64],
+    l3: NDArray[np.int64],
+    outgoing: NDArray[np.bool_],
+    pkttype: NDArray[np.uint32],
+    kind: NDArray[np.uint32],
+    times: NDArray[np.float64],
+    gso_size: NDArray[np.int64],
+    interface: int,
+    fragments: FragmentTable,
+    directed: bool,
+    link_type: int,
+) -> tuple[Odd, ColumnsBuilder]:
+    builder = ColumnsBuilder()
+    not_ip_bytes, not_ip_packets, other_bytes, other_packets = [0, 0], [0, 0], 0, 0
+    for row in rows.tolist():
+        if pkttype[row] == PACKET_OTHERHOST:
+            other_bytes += int(l3[row])
+            other_packets += 1
+            continue
+        begin = int(offsets[row] + mac[row])
+        frame = block[begin : begin + int(captured[row])].tobytes()
+        if kind[row] in (_IPV4_BE, _IPV6_BE):
+            at = int(net[row] - mac[row])
+        else:
+            network = find_network(link_type, frame)
+            at = -1 if network is None else network.offset
+        packet = None if at < 0 else dissect_ip(frame, at)
+        sent = bool(outgoing[row])
+        if packet is None:
+            not_ip_bytes[sent] += int(l3[row])
+            not_ip_packets[sent] += 1
+            continue
+        time = float(times[row])
+        fragments.complete(packet, time)
+        # A tag in the data is link header, as a tag that the kernel stripped is.
+        on_wire = int(l3[row] + net[row] - mac[row]) - at
+        length = min(packet.length, on_wire)
+        count = 1
+        size = int(gso_size[row])
+        headers = packet.payload - at
+        if size and length > headers:
+            count = -(-(length - headers) // size)
+            length += (count - 1) * headers
+        builder.add(
+            packet,
+            length=length,
+            time=time,
+            interface=interface,
+            outgoing=sent if directed else None,
+            count=count,
+        )
+    odd = Odd((not_ip_bytes[0], not_ip_bytes[1]), (not_ip_packets[0], not_ip_packets[1]), other_bytes, other_packets)
+    return odd, builder
