@@ -121,7 +121,7 @@ def _ipv4(frame: bytes, offset: int, vlan: int) -> Packet | None:
     captured = len(frame) - offset
     if captured < 20:
         return None
-    first, _, total, identification, fragment, _, protocol, src, dst = _IPV4.unpack_from(frame, offset)
+    first, _, total, _, fragment, _, protocol, src, dst = _IPV4.unpack_from(frame, offset)
     header = (first & 0x0F) * 4
     if header < 20 or captured < header:
         return None
