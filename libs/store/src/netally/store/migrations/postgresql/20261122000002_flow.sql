@@ -1,6 +1,6 @@
 -- migrate:up
 
--- Partitioned by day (UTC); the aggregator makes the partitions it writes to.
+-- Partitioned by day (UTC); make_day_partitions below makes those that are written to.
 CREATE TABLE flow (
     time            timestamptz NOT NULL,
     host_id         integer NOT NULL,
@@ -65,6 +65,27 @@ CREATE TABLE tab_activity (
     seconds   integer NOT NULL
 ) PARTITION BY RANGE (time);
 
+-- Partitions of one day (UTC) for every partitioned table; nothing happens for those that exist. Attaching a finished
+-- table blocks neither readers nor writers of the parent, which CREATE TABLE … PARTITION OF would.
+CREATE FUNCTION make_day_partitions(day date) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    parent text;
+    child  text;
+BEGIN
+    -- Several aggregators may need the same day at once.
+    PERFORM pg_advisory_xact_lock(hashtextextended('netally.make_day_partitions', 0));
+    FOREACH parent IN ARRAY ARRAY['flow', 'tally', 'coverage', 'tab_activity'] LOOP
+        child := parent || '_' || to_char(day, 'YYYYMMDD');
+        IF to_regclass(quote_ident(child)) IS NULL THEN
+            EXECUTE format('CREATE TABLE %I (LIKE %I INCLUDING DEFAULTS INCLUDING INDEXES)', child, parent);
+            EXECUTE format('ALTER TABLE %I ATTACH PARTITION %I FOR VALUES FROM (%L) TO (%L)', parent, child,
+                           day::timestamp AT TIME ZONE 'UTC', (day + 1)::timestamp AT TIME ZONE 'UTC');
+        END IF;
+    END LOOP;
+END
+$$;
+
+-- The views bin by fixed origins, so that a bucket does not depend on the time zone of the session that asks.
 -- Ports that keep their number in the rollups; all others above 1023 are class 0.
 CREATE FUNCTION port_class(port integer) RETURNS integer LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN CASE WHEN port < 1024 OR port IN (
@@ -74,7 +95,8 @@ RETURN CASE WHEN port < 1024 OR port IN (
     THEN port ELSE 0 END;
 
 CREATE VIEW flow_1m AS
-SELECT date_trunc('minute', time) AS bucket, host_id, app_id, domain_id, site_id, scope, role, protocol,
+SELECT date_bin(interval '1 minute', time, timestamptz '2000-01-01 00:00:00+00') AS bucket,
+       host_id, app_id, domain_id, site_id, scope, role, protocol,
        port_class(server_port) AS port_class,
        sum(bytes_in)::bigint AS bytes_in, sum(bytes_out)::bigint AS bytes_out,
        sum(packets_in)::bigint AS packets_in, sum(packets_out)::bigint AS packets_out,
@@ -83,7 +105,8 @@ FROM flow
 GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9;
 
 CREATE VIEW flow_1h AS
-SELECT date_trunc('hour', time) AS bucket, host_id, app_id, domain_id, site_id, scope, role, protocol,
+SELECT date_bin(interval '1 hour', time, timestamptz '2000-01-01 00:00:00+00') AS bucket,
+       host_id, app_id, domain_id, site_id, scope, role, protocol,
        port_class(server_port) AS port_class,
        sum(bytes_in)::bigint AS bytes_in, sum(bytes_out)::bigint AS bytes_out,
        sum(packets_in)::bigint AS packets_in, sum(packets_out)::bigint AS packets_out,
@@ -102,5 +125,5 @@ GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9;
 
 -- migrate:down
 DROP VIEW flow_1d, flow_1h, flow_1m;
-DROP FUNCTION port_class;
+DROP FUNCTION port_class, make_day_partitions;
 DROP TABLE tab_activity, coverage, tally, flow;

@@ -64,8 +64,8 @@ CREATE TABLE agent (
     interfaces        jsonb NOT NULL
 );
 
--- The exactly-once ledger: per (host, epoch) all sequences up to low_water are committed, and the sparse ones above it
--- are in ledger_ahead. It therefore stays a few rows a host however many batches there were.
+-- The exactly-once ledger: per (host, epoch) every sequence up to low_water is committed, and those above it are kept as
+-- runs in ledger_ahead. It therefore stays a few rows a host however many batches there were.
 CREATE TABLE ledger (
     host_id         integer NOT NULL REFERENCES host (id),
     epoch           text NOT NULL,
@@ -74,17 +74,22 @@ CREATE TABLE ledger (
     updated_at      timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (host_id, epoch)
 );
-COMMENT ON COLUMN ledger.complete_until IS 'End of the last interval up to which every part is committed';
+COMMENT ON COLUMN ledger.complete_until IS
+    'End of the last interval up to which every part is committed, or known to be lost';
 CREATE TABLE ledger_ahead (
-    host_id   integer NOT NULL,
-    epoch     text NOT NULL,
-    sequence  bigint NOT NULL,
-    interval_end timestamptz,
-    PRIMARY KEY (host_id, epoch, sequence)
+    host_id         integer NOT NULL,
+    epoch           text NOT NULL,
+    first_sequence  bigint NOT NULL,
+    last_sequence   bigint NOT NULL,
+    interval_end    timestamptz,
+    since           timestamptz NOT NULL,
+    PRIMARY KEY (host_id, epoch, first_sequence),
+    FOREIGN KEY (host_id, epoch) REFERENCES ledger (host_id, epoch) ON DELETE CASCADE
 );
-COMMENT ON COLUMN ledger_ahead.interval_end IS 'End of the interval, when this batch was its last part; else null';
+COMMENT ON COLUMN ledger_ahead.interval_end IS 'End of the last interval whose last part is in the run; null when none is';
+COMMENT ON COLUMN ledger_ahead.since IS 'When the hole below the run was first seen';
 
--- What was refused or clamped, so that losses are counted and shown.
+-- What was refused, clamped or dead-lettered, so that losses are counted and shown. The day is the day of receipt (UTC).
 CREATE TABLE refused (
     host_id   integer NOT NULL,
     reason    text NOT NULL,

@@ -1,0 +1,24 @@
+-- What the database is and was made as.
+
+-- name: server_version
+SELECT current_setting('server_version_num')::integer AS number, current_setting('server_version') AS text;
+
+-- name: connection_is_encrypted
+SELECT coalesce((SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()), false);
+
+-- name: is_migrated
+SELECT to_regclass('deployment') IS NOT NULL;
+
+-- name: deployment
+SELECT backend, timezone FROM deployment;
+
+-- name: migrations_applied
+SELECT version FROM schema_migrations ORDER BY version;
+
+-- name: timezone_is_known
+SELECT EXISTS (SELECT FROM pg_timezone_names WHERE name = :name);
+
+-- name: timescaledb_is_preloaded
+-- The licence is a setting of the preloaded library; without the library it is null.
+SELECT EXISTS (SELECT FROM pg_available_extensions WHERE name = 'timescaledb')
+   AND coalesce(current_setting('timescaledb.license', true), '') = 'timescale';
