@@ -7,7 +7,10 @@ Names are kept once a batch: ``apps`` and ``domains`` are tables, rows carry ind
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import msgspec
+from msgspec import Meta
 
 # The interval lengths that divide a minute, so that no record straddles a bucket of any tier.
 INTERVALS = (1, 2, 3, 4, 5, 6, 10, 12, 15, 20, 30, 60)
@@ -17,12 +20,22 @@ MAX_RECORDS = 2_000
 """Most records of one batch; a longer interval is split into parts."""
 MAX_NAME = 255
 """Longest application or domain name kept, in characters; longer ones are cut by the agent, refused by the reader."""
+MAX_AMOUNT = 2**46
+"""Most bytes or packets of one key in one interval (70 TB: 9 Tbit/s over a minute). More is no measurement, and sums of
+such rows would overflow the database's numbers, so the reader refuses it."""
+
+# Checked while decoding, at no cost worth naming.
+Name = Annotated[str, Meta(max_length=MAX_NAME)]
+Index = Annotated[int, Meta(ge=0, lt=2**31)]
+Number = Annotated[int, Meta(ge=0, lt=2**15)]
+Amount = Annotated[int, Meta(ge=0, le=MAX_AMOUNT)]
+Difference = Annotated[int, Meta(ge=-MAX_AMOUNT, le=MAX_AMOUNT)]
 
 
 class App(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=False):
     """An application as the agent names it. Two apps are the same when all fields are."""
 
-    name: str
+    name: Name
     """What people call it: package, script or executable name. Empty only for index 0."""
     executable: str = ""
     """Absolute path of the program, empty when not known."""
@@ -41,58 +54,58 @@ class FlowRecord(msgspec.Struct, frozen=True, array_like=True, gc=False):
     retransmissions included; ``in`` is received by the host.
     """
 
-    app: int
+    app: Index
     """Index into the batch's ``apps``; 0 unknown."""
-    domain: int
+    domain: Index
     """Index into the batch's ``domains``; 0 unknown."""
-    site: int
+    site: Index
     """Index into ``domains``: the site that caused the flow; 0 unknown."""
-    scope: int
+    scope: Number
     """`Scope`."""
-    protocol: int
+    protocol: Annotated[int, Meta(ge=0, le=255)]
     """IP protocol number (IANA), ICMPv6 is 58."""
-    server_port: int
+    server_port: Annotated[int, Meta(ge=0, le=65_535)]
     """Port of the serving side, 0 where the protocol has none."""
-    role: int
+    role: Number
     """`Role` of this host."""
-    remote: bytes
+    remote: Annotated[bytes, Meta(min_length=4, max_length=16)]
     """Address of the other side, packed: 4 or 16 bytes."""
-    bytes_in: int
-    bytes_out: int
-    packets_in: int
-    packets_out: int
-    connections: int
+    bytes_in: Amount
+    bytes_out: Amount
+    packets_in: Amount
+    packets_out: Amount
+    connections: Index
     """Connections first seen in this interval."""
-    domain_source: int
+    domain_source: Number
     """`DomainSource`."""
-    process_source: int
+    process_source: Number
     """`ProcessSource`."""
-    retrans: int | None = None
+    retrans: Amount | None = None
     """Retransmitted bytes, null when the mode cannot tell."""
 
 
 class TallyRow(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """Bytes and packets of one interface counter that went to one cause. Signed: a difference may be negative."""
 
-    interface: str
-    cause: int
+    interface: Annotated[str, Meta(max_length=64)]
+    cause: Number
     """`Cause`."""
-    bytes_in: int
-    bytes_out: int
-    packets_in: int
-    packets_out: int
+    bytes_in: Difference
+    bytes_out: Difference
+    packets_in: Difference
+    packets_out: Difference
 
 
 class Coverage(msgspec.Struct, frozen=True, array_like=True):
     """What of the interval was really measured."""
 
-    mode: int
+    mode: Number
     """`Mode`."""
-    measured_ms: int
+    measured_ms: Index
     """Milliseconds of the interval during which the agent was capturing, by the monotonic clock."""
-    part: int = 0
+    part: Index = 0
     """0-based number of this batch within the interval."""
-    parts: int = 1
+    parts: Index = 1
     """Batches of the interval; it is complete when all are committed."""
     paused: bool = False
 
@@ -111,7 +124,7 @@ class FlowsObserved(msgspec.Struct, frozen=True, array_like=True):
     interval: int
     """Seconds, one of `INTERVALS`."""
     apps: list[App]
-    domains: list[str]
+    domains: list[Name]
     records: list[FlowRecord]
     coverage: Coverage
     tally: list[TallyRow]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from operator import attrgetter
 from typing import Final, TypeVar
 
 import msgspec
 import zstandard
 
-from netally.contracts.flow import BATCH_VERSION, INTERVALS, MAX_RECORDS, FlowsObserved
+from netally.contracts.flow import BATCH_VERSION, INTERVALS, MAX_RECORDS, App, FlowsObserved
 
 ENCODING_HEADER: Final = "Content-Encoding"
 ZSTD: Final = "zstd"
@@ -21,6 +22,8 @@ _batch_encoder = msgspec.msgpack.Encoder()
 _batch_decoder = msgspec.msgpack.Decoder(FlowsObserved)
 _compressor = zstandard.ZstdCompressor(level=1, write_content_size=True)
 _json_encoder = msgspec.json.Encoder()
+
+_app_of, _domain_of, _site_of, _remote_of = (attrgetter(name) for name in ("app", "domain", "site", "remote"))
 
 
 class UndecodableError(ValueError):
@@ -74,11 +77,25 @@ def _check_batch(batch: FlowsObserved) -> None:
     apps, domains = len(batch.apps), len(batch.domains)
     if not apps or not domains:
         raise UndecodableError("the tables lack entry 0")
-    for row in batch.records:
-        if not (0 <= row.app < apps and 0 <= row.domain < domains and 0 <= row.site < domains):
-            raise UndecodableError("a record points outside the tables of its batch")
-        if len(row.remote) not in (4, 16):
-            raise UndecodableError(f"an address of {len(row.remote)} bytes")
+    coverage = batch.coverage
+    if coverage.part >= coverage.parts:
+        raise UndecodableError(f"part {coverage.part} of {coverage.parts}")
+    if any("\0" in name for name in batch.domains) or any("\0" in "".join(names) for names in map(_parts, batch.apps)):
+        raise UndecodableError("a name holds a NUL")
+    if any("\0" in row.interface for row in batch.tally):
+        raise UndecodableError("an interface name holds a NUL")
+    # Over columns rather than rows: this runs for every flow of every host.
+    records = batch.records
+    if records and (
+        max(map(_app_of, records)) >= apps or max(max(map(_domain_of, records)), max(map(_site_of, records))) >= domains
+    ):
+        raise UndecodableError("a record points outside the tables of its batch")
+    if strange := set(map(len, map(_remote_of, records))) - {4, 16}:
+        raise UndecodableError(f"an address of {min(strange)} bytes")
+
+
+def _parts(app: App) -> tuple[str, str, str, str, str]:
+    return app.name, app.executable, app.user, app.unit, app.container
 
 
 def encode_json(value: object) -> bytes:
