@@ -1,0 +1,89 @@
+"""Names of flows: what a client asked DNS for, remembered by address, and which of several names counts.
+
+Precedence: the name in the connection itself (SNI) before the name DNS gave the address, because many names share an
+address; a DNS name only while it is valid. Else none.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import Final
+
+from netally.contracts.codes import DomainSource
+
+GRACE: Final = 300.0
+"""Seconds a DNS name stays usable after its TTL: programs keep addresses longer than they should."""
+MAX_TTL: Final = 86_400.0
+MAX_NAMES: Final = 50_000
+
+_ALLOWED: Final = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-_")
+_MAX_LENGTH: Final = 253
+
+
+def clean_name(raw: str) -> str | None:
+    """A domain name as it is stored: lower case, no last dot, at most 253 characters, labels of 1 to 63 letters,
+    digits, hyphens and underscores. None for anything else, IP addresses and single numbers included.
+    """
+    name = raw.lower().removesuffix(".")
+    if not name or len(name) > _MAX_LENGTH:
+        return None
+    labels = name.split(".")
+    if labels[0] == "*":
+        labels = labels[1:]
+    if not labels:
+        return None
+    for label in labels:
+        if not 0 < len(label) <= 63 or not _ALLOWED.issuperset(label):
+            return None
+    # No top-level domain is a number, so this is an address or a fragment of one.
+    return None if labels[-1].isdigit() else name
+
+
+_RANK: Final = {
+    source: rank
+    for rank, source in enumerate(
+        (
+            DomainSource.NONE,
+            DomainSource.ECH_OUTER,
+            DomainSource.DNS,
+            DomainSource.DNS_QUERY,
+            DomainSource.HTTP,
+            DomainSource.QUIC_SNI,
+            DomainSource.TLS_SNI,
+            DomainSource.EXTENSION,
+        )
+    )
+}
+
+
+def beats(new: int, old: int) -> bool:
+    """Whether a name found by the source ``new`` replaces one found by ``old`` (`DomainSource` numbers)."""
+    return _RANK[DomainSource(new)] > _RANK[DomainSource(old)]
+
+
+class AddressNames:
+    """(client, address) → name, from DNS answers. Bounded; the least recently learned goes first.
+
+    All addresses of this machine are one client (b""): a stub resolver answers programs on 127.0.0.1, the connection
+    then leaves from another address.
+    """
+
+    def __init__(self, limit: int = MAX_NAMES) -> None:
+        self._limit = limit
+        self._names: OrderedDict[tuple[bytes, bytes], tuple[str, float]] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def learn(self, client: bytes, address: bytes, name: str, ttl: float, now: float) -> None:
+        """``client`` was told at ``now`` that ``name`` has ``address`` for ``ttl`` seconds. The last one counts."""
+        key = (client, address)
+        self._names[key] = (name, now + min(ttl, MAX_TTL) + GRACE)
+        self._names.move_to_end(key)
+        if len(self._names) > self._limit:
+            self._names.popitem(last=False)
+
+    def name(self, client: bytes, address: bytes, now: float) -> str | None:
+        """Name under which ``client`` last got ``address``; None when it got none, or too long ago."""
+        found = self._names.get((client, address))
+        return found[0] if found is not None and now <= found[1] else None
