@@ -94,7 +94,7 @@ def main(spec_json: str) -> NoReturn:
     try:
         become(spec)
     except OSError as error:
-        print(f"cannot start {spec['argv'][0]}: {error}", file=sys.stderr)
+        print(f"cannot start {spec['argv'][0]}: {error.strerror}", file=sys.stderr)
         sys.exit(FAILED)
 
 

@@ -25,6 +25,6 @@ async def login_url(api_base: str, web_base: str, token: str) -> str:
     try:
         answer.raise_for_status()
         code = str(answer.json()["code"])
-    except (httpx.HTTPStatusError, ValueError, KeyError):
+    except (httpx.HTTPStatusError, ValueError, KeyError, TypeError):
         raise PlainError(f"the API at {api_base} gives no login code (status {answer.status_code}).") from None
     return f"{web_base}/login?code={urllib.parse.quote(code, safe='')}"

@@ -14,8 +14,8 @@ _ADVICE = {
     errno.ENOSPC: "the disk is full; free some space, or set NETALLY_DATA_DIR to a directory on another disk",
     errno.EDQUOT: "your disk quota is used up; free some space, or set NETALLY_DATA_DIR to another directory",
     errno.EROFS: "the file system is read-only; set NETALLY_DATA_DIR to a directory that can be written",
-    errno.EACCES: "no permission; set NETALLY_DATA_DIR to a directory of your own",
-    errno.EPERM: "not permitted; set NETALLY_DATA_DIR to a directory of your own",
+    errno.EACCES: "no permission (if it is the data directory, set NETALLY_DATA_DIR to one of your own)",
+    errno.EPERM: "not permitted",
     errno.EMFILE: "too many open files; raise the limit (`ulimit -n`)",
     errno.ENOMEM: "not enough memory",
 }
