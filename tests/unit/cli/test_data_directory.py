@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import stat
 import subprocess
 import sys
@@ -54,7 +55,7 @@ def test_a_full_disk_is_refused_before_anything_starts(tmp_path: Path, monkeypat
     class Usage(NamedTuple):
         free: int
 
-    monkeypatch.setattr(data_directory.shutil, "disk_usage", lambda _: Usage(12 * 1024**2))
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage(12 * 1024**2))
     with pytest.raises(PlainError, match="only 12 MB are free"):
         data_directory.prepare(tmp_path)
 

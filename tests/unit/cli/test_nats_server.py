@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import socket
 import stat
 import subprocess
@@ -27,7 +28,7 @@ def test_waiting_batches_leave_most_of_the_disk_free() -> None:
 
 def test_ports_password_and_bounds_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _, first = nats_server.prepare(tmp_path)
-    monkeypatch.setattr(nats_server.shutil, "disk_usage", lambda _: pytest.fail("decided once"))
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: pytest.fail("decided once"))
     _, second = nats_server.prepare(tmp_path)
     assert second == first
     assert (tmp_path / "nats-url").read_text() == f"nats://netally:{first.password}@127.0.0.1:{first.port}\n"

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import asyncio
-
 from netally.cli.programs import Program
 from netally.cli.service_programs import answers_ready, readiness_urls, reason_in, service_programs
 from netally.cli.settings import CliSettings
@@ -49,10 +47,10 @@ def test_services_are_told_where_things_are_by_absolute_paths() -> None:
     assert web.environ["NETALLY_CONFIG"].startswith("/")
 
 
-def test_a_probe_that_is_switched_off_counts_as_ready() -> None:
+async def test_a_probe_that_is_switched_off_counts_as_ready() -> None:
     urls = readiness_urls(CliSettings(capture_port=0))
     assert urls["capture"] == ""
-    assert asyncio.run(answers_ready(urls["capture"])(1)) == ""
+    assert await answers_ready(urls["capture"])(1) == ""
 
 
 def test_the_reason_is_read_from_both_kinds_of_probe() -> None:

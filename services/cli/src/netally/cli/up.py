@@ -125,7 +125,7 @@ async def _start(settings: CliSettings, supervisor: Supervisor, without: tuple[s
     else:
         program, config = nats_server.prepare(directory)
         links["NETALLY_NATS_URL"] = config.url
-        links.setdefault("NETALLY_FLOWS_MAX_BYTES", str(config.flows_max_bytes))
+        links["NETALLY_FLOWS_MAX_BYTES"] = os.environ.get("NETALLY_FLOWS_MAX_BYTES") or str(config.flows_max_bytes)
         starts.append(supervisor.start(program, within=WITHIN))
     await _together(starts)
     programs = [each for each in service_programs(settings, os.environ, links) if each.name not in without]
