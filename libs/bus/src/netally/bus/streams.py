@@ -14,7 +14,7 @@ from nats.js.api import (
     StorageType,
     StreamConfig,
 )
-from nats.js.errors import BadRequestError, NotFoundError
+from nats.js.errors import APIError, BadRequestError, NotFoundError
 
 from netally.bus import subjects
 
@@ -119,19 +119,49 @@ def consumer_configs() -> list[tuple[str, ConsumerConfig]]:
     ]
 
 
+class NoRoomError(Exception):
+    """JetStream has no storage left for a stream; the message says for which and what to do."""
+
+
+_NO_STORAGE: Final = 10_047
+LEAST_FLOWS_BYTES: Final = 64 * MIB
+
+
 async def provision(js: JetStreamContext, flows_max_bytes: int = 8 * GIB) -> None:
-    """Create what is missing and bring the rest to the wanted configuration. Safe to run at any time, by several."""
-    for config in stream_configs(flows_max_bytes):
-        assert config.name is not None  # noqa: S101  (set above; nats-py types it as optional)
-        try:
-            await js.stream_info(config.name)
-        except NotFoundError:
-            try:
-                await js.add_stream(config)
-            except BadRequestError:
-                await js.update_stream(config)
-        else:
-            await js.update_stream(config)
+    """Create what is missing and bring the rest to the wanted configuration. Safe to run at any time, by several.
+
+    A server with less storage than wanted gets a smaller FLOWS (halved until it fits): agents then spool earlier.
+    Raises NoRoomError when not even `LEAST_FLOWS_BYTES` fit.
+    """
+    # FLOWS last: the others have fixed sizes, it takes what remains.
+    for config in sorted(stream_configs(flows_max_bytes), key=lambda config: config.name == FLOWS):
+        await _provision_stream(js, config)
     for stream, consumer in consumer_configs():
         # add_consumer upserts; a durable that exists would otherwise keep its old limits silently.
         await js.add_consumer(stream, consumer)
+
+
+async def _provision_stream(js: JetStreamContext, config: StreamConfig) -> None:
+    assert config.name is not None  # noqa: S101  (set above; nats-py types it as optional)
+    while True:
+        try:
+            try:
+                await js.stream_info(config.name)
+            except NotFoundError:
+                try:
+                    await js.add_stream(config)
+                except BadRequestError:
+                    await js.update_stream(config)
+            else:
+                await js.update_stream(config)
+            return
+        except APIError as error:
+            if error.err_code != _NO_STORAGE:
+                raise
+            size = config.max_bytes or 0
+            if config.name != FLOWS or size < 2 * LEAST_FLOWS_BYTES:
+                raise NoRoomError(
+                    f"NATS has no storage left for stream {config.name} ({size // MIB} MiB): raise max_file_store of "
+                    "its JetStream, or free space there"
+                ) from None
+            config = config.evolve(max_bytes=size // 2)

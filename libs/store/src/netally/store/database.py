@@ -16,6 +16,9 @@ import msgspec
 POSTGRES_EPOCH_MS = 946_684_800_000
 """2000-01-01T00:00:00Z, from where PostgreSQL counts its microseconds."""
 
+AWAY = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
+"""What a database that is away, restarting or in trouble makes asyncpg raise (and more: see `can_never_succeed`)."""
+
 _CONNECT_TIMEOUT = 10.0
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.25, 5.0
 
@@ -67,28 +70,38 @@ async def set_codecs(connection: asyncpg.Connection) -> None:
     )
 
 
-async def open_pool(settings: DatabaseSettings, application: str) -> asyncpg.Pool:
-    """A pool that has connected once. Raises what asyncpg raises; `plain_words` tells it to people."""
+async def open_pool(
+    settings: DatabaseSettings, application: str, *, statement_timeout: float | None = None
+) -> asyncpg.Pool:
+    """A pool that has connected once. Raises what asyncpg raises; `plain_words` tells it to people.
+
+    A statement that takes longer than ``statement_timeout`` seconds raises TimeoutError.
+    """
     return await asyncpg.create_pool(
         settings.database_url,
         min_size=1,
         max_size=settings.database_connections,
         statement_cache_size=settings.database_statement_cache,
         timeout=_CONNECT_TIMEOUT,
+        command_timeout=statement_timeout,
         server_settings={"timezone": "UTC", "application_name": application},
         init=set_codecs,
     )
 
 
 async def connect(
-    settings: DatabaseSettings, application: str, *, waiting: Callable[[str], None] = lambda reason: None
+    settings: DatabaseSettings,
+    application: str,
+    *,
+    statement_timeout: float | None = None,
+    waiting: Callable[[str], None] = lambda reason: None,
 ) -> asyncpg.Pool:
     """Like `open_pool`, but tries again with growing pauses until it works, telling ``waiting`` why it does not yet."""
     pause = _FIRST_PAUSE
     while True:
         try:
-            return await open_pool(settings, application)
-        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            return await open_pool(settings, application, statement_timeout=statement_timeout)
+        except AWAY as error:
             waiting(plain_words(error, settings.database_url))
             await asyncio.sleep(pause)
             pause = min(pause * 2, _LONGEST_PAUSE)

@@ -74,8 +74,13 @@ async def migrate(settings: DatabaseSettings, timezone: str | None = None) -> De
     return made
 
 
+async def is_migrated(connection: sql.Connection) -> bool:
+    """Whether the database has a schema at all; also the cheapest question to ask a database."""
+    return bool(await sql.fetch_value(connection, "is_migrated"))
+
+
 async def _deployment(connection: asyncpg.Connection) -> Deployment | None:
-    if not await sql.fetch_value(connection, "is_migrated"):
+    if not await is_migrated(connection):
         return None
     row = await sql.fetch_row(connection, "deployment")
     return None if row is None else Deployment(backend=row["backend"], timezone=row["timezone"])
@@ -111,7 +116,7 @@ def _render(deployment: Deployment) -> dict[str, str]:
 
 
 async def _refuse_newer(connection: asyncpg.Connection, files: set[str]) -> None:
-    if not await sql.fetch_value(connection, "is_migrated"):
+    if not await is_migrated(connection):
         return
     known = {name.partition("_")[0] for name in files}
     applied = {row["version"] for row in await sql.fetch(connection, "migrations_applied")}

@@ -85,7 +85,6 @@ BEGIN
 END
 $$;
 
--- The views bin by fixed origins, so that a bucket does not depend on the time zone of the session that asks.
 -- Ports that keep their number in the rollups; all others above 1023 are class 0.
 CREATE FUNCTION port_class(port integer) RETURNS integer LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN CASE WHEN port < 1024 OR port IN (
@@ -94,6 +93,7 @@ RETURN CASE WHEN port < 1024 OR port IN (
     9090, 9092, 9100, 9200, 9418, 10250, 11211, 25565, 27017, 32400, 51413, 51820)
     THEN port ELSE 0 END;
 
+-- The views bin by fixed origins, so that a bucket does not depend on the time zone of the session that asks.
 CREATE VIEW flow_1m AS
 SELECT date_bin(interval '1 minute', time, timestamptz '2000-01-01 00:00:00+00') AS bucket,
        host_id, app_id, domain_id, site_id, scope, role, protocol,

@@ -1,0 +1,5 @@
+"""``python -m netally.aggregator``."""
+
+from netally.aggregator.app import main
+
+main()

@@ -1,0 +1,78 @@
+"""Agent reports: the sink of stream AGENTS, which keeps the newest report of each host."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import asyncpg
+from nats.aio.msg import Msg
+
+from netally.aggregator.dimensions import Dimensions
+from netally.aggregator.metrics import AGENT_REPORTS
+from netally.bus import subjects
+from netally.contracts.agent import AgentReported
+from netally.contracts.wire import UndecodableError, decode_json, encode_json
+from netally.store import sql
+
+KINDS = ("agent", "replay")
+
+
+class AgentSink:
+    """Decodes reports and keeps the newest of each host in the database."""
+
+    def __init__(self, pool: asyncpg.Pool, clock: Callable[[], int]) -> None:
+        self._pool = pool
+        self._dimensions = Dimensions(pool)
+        self._clock = clock
+
+    def decode(self, message: Msg) -> AgentReported:
+        report = decode_json(message.data, AgentReported)
+        if not report.host or subjects.agents(report.host) != message.subject:
+            raise UndecodableError(f"it says it is from host {report.host!r}, which publishes elsewhere")
+        if report.kind not in KINDS:
+            raise UndecodableError(f"kind {report.kind!r} is none of {', '.join(KINDS)}")
+        for name in ("time", "started_at"):
+            if not 0 <= getattr(report, name) < 2**53:
+                raise UndecodableError(f"{name} {getattr(report, name)} is out of range")
+        return report
+
+    def weight(self, item: AgentReported) -> int:
+        return 1
+
+    async def write(self, items: Sequence[AgentReported]) -> None:
+        newest = {report.host: report for report in sorted(items, key=lambda report: report.time)}
+        ids = await self._dimensions.hosts.ids(newest)
+        reports = [newest[host] for host in sorted(newest, key=lambda host: ids[host])]
+        host_ids = [ids[report.host] for report in reports]
+        async with self._pool.acquire() as connection, connection.transaction():
+            await sql.execute(
+                connection,
+                "set_agents",
+                host_ids=host_ids,
+                reported_ats=[report.time for report in reports],
+                received_ats=[self._clock()] * len(reports),
+                started_ats=[report.started_at for report in reports],
+                versions=[report.version for report in reports],
+                modes=[report.mode for report in reports],
+                mode_reasons=[report.mode_reason for report in reports],
+                intervals=[report.interval for report in reports],
+                pauseds=[report.paused for report in reports],
+                epochs=[report.epoch for report in reports],
+                sequences=[report.sequence for report in reports],
+                spool_batches=[report.spool_batches for report in reports],
+                spool_bytes=[report.spool_bytes for report in reports],
+                lost_batches=[report.lost_batches for report in reports],
+                ring_drops=[report.ring_drops for report in reports],
+                settings_versions=[report.settings_version for report in reports],
+                interfaces=[encode_json(report.interfaces).decode() for report in reports],
+            )
+            await sql.execute(
+                connection, "set_host_kinds", host_ids=host_ids, kinds=[report.kind for report in reports]
+            )
+        AGENT_REPORTS.inc(len(reports))
+
+    async def write_off(self, item: AgentReported) -> None:
+        """Nothing waits for a report."""
+
+    def forget(self) -> None:
+        self._dimensions.forget()

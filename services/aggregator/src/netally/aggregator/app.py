@@ -1,0 +1,222 @@
+"""Composition root: settings in, a running aggregator out; waits for what is away, ends cleanly on SIGTERM."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+import asyncpg
+import structlog
+import uvloop
+from nats.aio.client import Client
+
+from netally.aggregator.agents import AgentSink
+from netally.aggregator.consumer import Consumer
+from netally.aggregator.flows import FlowSink
+from netally.aggregator.readiness import Readiness
+from netally.aggregator.settings import AggregatorSettings
+from netally.aggregator.stream_watch import provision, watch
+from netally.aggregator.writer import STATEMENT_TIMEOUT, Writer
+from netally.bus import connection, streams
+from netally.store import database, migrate
+from netally.telemetry.logging import configure_logging
+from netally.telemetry.probes import serve_probes
+from netally.telemetry.settings import SettingsError, load_settings
+
+NAME = "netally-aggregator"
+GRACE_SECONDS = 20.0
+"""Longest a stop waits for the running transaction; below the streams' ack wait."""
+RESTART_SECONDS = 5.0
+
+log = structlog.get_logger()
+
+T = TypeVar("T")
+
+
+def main() -> None:
+    """Run until SIGTERM or SIGINT; exits 0 then, 2 on wrong settings, 1 when the probes' port is taken."""
+    try:
+        settings = load_settings(AggregatorSettings)
+        database_settings = load_settings(database.DatabaseSettings)
+        configure_logging("aggregator", settings.log_level)
+    except (SettingsError, ValueError) as error:
+        sys.exit(_complain(f"netally aggregator: {error}", 2))
+    sys.exit(uvloop.run(run(settings, database_settings)))
+
+
+def _complain(words: str, code: int) -> int:
+    sys.stderr.write(words + "\n")
+    return code
+
+
+async def run(settings: AggregatorSettings, database_settings: database.DatabaseSettings) -> int:
+    """Everything, until a signal; the exit code."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    readiness = Readiness()
+    readiness.wait_for("database", "not connected yet")
+    readiness.wait_for("bus", "not connected yet")
+    probes = None
+    if settings.aggregator_port:
+        try:
+            probes = await serve_probes(settings.aggregator_port, readiness.missing)
+        except OSError as error:
+            return _complain(
+                f"netally aggregator: cannot listen on port {settings.aggregator_port} ({error.strerror}): set "
+                "NETALLY_AGGREGATOR_PORT to a free one",
+                1,
+            )
+    work = asyncio.create_task(_work(settings, database_settings, readiness, stop))
+    stopping = asyncio.create_task(stop.wait())
+    try:
+        await asyncio.wait((work, stopping), return_when=asyncio.FIRST_COMPLETED)
+        if not work.done():
+            log.info("stopping")
+            await asyncio.wait((work,), timeout=GRACE_SECONDS)
+        if work.done():
+            work.result()
+        log.info("stopped")
+    finally:
+        for task in (work, stopping):
+            task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.gather(work, stopping, return_exceptions=True)
+        if probes is not None:
+            probes.close()
+    return 0
+
+
+async def _work(
+    settings: AggregatorSettings,
+    database_settings: database.DatabaseSettings,
+    readiness: Readiness,
+    stop: asyncio.Event,
+) -> None:
+    opening = asyncio.gather(
+        _open_database(settings, database_settings, readiness),
+        connection.connect(settings.nats_url, NAME, lambda reason: readiness.set("bus", reason)),
+    )
+    if not await _unless_stopped(opening, stop):
+        return
+    (pool, backend), client = opening.result()
+    try:
+        js = client.jetstream()
+        provisioning = asyncio.ensure_future(provision(js, settings.flows_max_bytes, readiness))
+        if not await _unless_stopped(provisioning, stop):
+            return
+        provisioning.result()
+        log.info("started", backend=backend)
+        await _consume(settings, database_settings, pool, backend, client, readiness, stop)
+    finally:
+        with contextlib.suppress(Exception):
+            await asyncio.wait_for(client.flush(), 5)
+        with contextlib.suppress(Exception):
+            await asyncio.wait_for(client.close(), 5)
+        pool.terminate()
+
+
+async def _unless_stopped(waiting: asyncio.Future[T], stop: asyncio.Event) -> bool:
+    """Wait for something that may take for ever; False, and it is cancelled, when stopped before."""
+    stopping = asyncio.create_task(stop.wait())
+    try:
+        await asyncio.wait((waiting, stopping), return_when=asyncio.FIRST_COMPLETED)
+        return waiting.done()
+    finally:
+        stopping.cancel()
+        if not waiting.done():
+            waiting.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await waiting
+
+
+async def _open_database(
+    settings: AggregatorSettings, database_settings: database.DatabaseSettings, readiness: Readiness
+) -> tuple[asyncpg.Pool, str]:
+    pause = 0.25
+    while True:
+        try:
+            deployment = await migrate.migrate(database_settings, settings.timezone)
+            pool = await database.open_pool(database_settings, NAME, statement_timeout=STATEMENT_TIMEOUT)
+        except migrate.MigrationError as error:
+            readiness.wait_for("database", str(error))
+        except database.AWAY as error:
+            readiness.wait_for("database", database.plain_words(error, database_settings.database_url))
+        else:
+            break
+        await asyncio.sleep(pause)
+        pause = min(pause * 2, 5.0)
+    readiness.ready("database")
+    if settings.timezone not in (None, deployment.timezone):
+        log.warning(
+            "the database keeps its time zone", timezone=deployment.timezone, NETALLY_TIMEZONE=settings.timezone
+        )
+    return pool, deployment.backend
+
+
+async def _consume(
+    settings: AggregatorSettings,
+    database_settings: database.DatabaseSettings,
+    pool: asyncpg.Pool,
+    backend: str,
+    client: Client,
+    readiness: Readiness,
+    stop: asyncio.Event,
+) -> None:
+    def clock() -> int:
+        return time.time_ns() // 1_000_000
+
+    def explain(error: BaseException) -> str:
+        return database.plain_words(error, database_settings.database_url)
+
+    async def database_answers() -> None:
+        async with asyncio.timeout(10), pool.acquire() as one:
+            await migrate.is_migrated(one)
+
+    writer = Writer(pool, backend, settings.raw_retention_days, clock)
+    flows = Consumer(
+        client,
+        streams.FLOWS,
+        FlowSink(writer),
+        clock=clock,
+        readiness=readiness,
+        explain=explain,
+        database_answers=database_answers,
+    )
+    agents = Consumer(
+        client,
+        streams.AGENTS,
+        AgentSink(pool, clock),
+        clock=clock,
+        readiness=readiness,
+        explain=explain,
+        database_answers=database_answers,
+    )
+    async with asyncio.TaskGroup() as tasks:
+        for part in (
+            flows.run,
+            agents.run,
+            lambda stop: watch(client.jetstream(), settings.flows_max_bytes, readiness, stop),
+        ):
+            tasks.create_task(_keep_running(part, client, stop))
+
+
+async def _keep_running(part: Callable[[asyncio.Event], Awaitable[None]], client: Client, stop: asyncio.Event) -> None:
+    """Run a part until it is told to stop. A fault in it is logged and it begins again: what it had in hand is
+    delivered again.
+    """
+    while not stop.is_set():
+        try:
+            await part(stop)
+        except Exception:
+            if client.is_closed:
+                raise
+            log.exception("unexpected fault, beginning again", pause=RESTART_SECONDS)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), RESTART_SECONDS)

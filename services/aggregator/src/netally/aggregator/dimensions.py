@@ -1,0 +1,127 @@
+"""Ids of hosts, applications and domains: cached, read when not cached, made when not there.
+
+What is made is made in a transaction of its own before the batch's, so that an id outlives a batch that fails, and
+under a lock held by one writer at a time, so that several aggregators neither make a name twice nor burn ids.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Generic, TypeVar
+
+import asyncpg
+
+from netally.contracts.flow import App
+from netally.store import sql
+
+UNKNOWN = 0
+"""Id of "not known" in every dimension."""
+
+AppKey = tuple[str, str, str, str, str]
+"""Name, executable, user, unit, container."""
+
+K = TypeVar("K", str, AppKey)
+Find = Callable[[sql.Connection, list[K]], Awaitable[dict[K, int]]]
+Make = Callable[[sql.Connection, list[K]], Awaitable[None]]
+
+# Most bytes of each part of an application's identity; together they fit one index entry (2,700 bytes).
+_PART_LIMITS = (1_000, 600, 250, 500, 250)
+_SURELY_SHORT = 600
+
+
+def app_key(app: App) -> AppKey:
+    """Identity of an application. Absurdly long parts are cut: the database cannot index them."""
+    key = (app.name, app.executable, app.user, app.unit, app.container)
+    if sum(map(len, key)) <= _SURELY_SHORT:
+        return key
+    name, executable, user, unit, container = (
+        part.encode()[:limit].decode("utf-8", "ignore") for part, limit in zip(key, _PART_LIMITS, strict=True)
+    )
+    return name, executable, user, unit, container
+
+
+class Dimension(Generic[K]):
+    """One table of names and a bounded cache of its ids."""
+
+    def __init__(self, pool: asyncpg.Pool, name: str, find: Find[K], make: Make[K], limit: int) -> None:
+        self._pool = pool
+        self._name = name
+        self._find: Find[K] = find
+        self._make: Make[K] = make
+        self._limit = limit
+        self._cache: dict[K, int] = {}
+
+    async def ids(self, keys: Iterable[K]) -> dict[K, int]:
+        """Id of each key, made if need be. Raises what the database raises."""
+        found: dict[K, int] = {}
+        missing: list[K] = []
+        for key in keys:
+            identifier = self._cache.get(key)
+            if identifier is None:
+                missing.append(key)
+            else:
+                found[key] = identifier
+        if missing:
+            learnt = await self._learn(sorted(set(missing)))
+            found.update(learnt)
+            self._cache.update(learnt)
+            for key in list(self._cache)[: max(0, len(self._cache) - self._limit)]:
+                del self._cache[key]
+        return found
+
+    async def _learn(self, keys: list[K]) -> dict[K, int]:
+        found = await self._find(self._pool, keys)
+        absent = [key for key in keys if key not in found]
+        if absent:
+            async with self._pool.acquire() as connection, connection.transaction():
+                await sql.execute(connection, "lock_dimension", name=self._name)
+                await self._make(connection, absent)
+            found.update(await self._find(self._pool, absent))
+        return found
+
+    def forget(self) -> None:
+        """Ask the database again: it may have been restored, or a name purged."""
+        self._cache.clear()
+
+
+class Dimensions:
+    """The three dimensions of a flow."""
+
+    def __init__(self, pool: asyncpg.Pool) -> None:
+        self.hosts: Dimension[str] = Dimension(pool, "host", _find_hosts, _make_hosts, 20_000)
+        self.apps: Dimension[AppKey] = Dimension(pool, "app", _find_apps, _make_apps, 20_000)
+        self.domains: Dimension[str] = Dimension(pool, "domain", _find_domains, _make_domains, 100_000)
+
+    def forget(self) -> None:
+        for dimension in (self.hosts, self.apps, self.domains):
+            dimension.forget()
+
+
+async def _find_hosts(connection: sql.Connection, names: list[str]) -> dict[str, int]:
+    return {row["name"]: row["id"] for row in await sql.fetch(connection, "host_ids", names=names)}
+
+
+async def _make_hosts(connection: sql.Connection, names: list[str]) -> None:
+    await sql.execute(connection, "add_hosts", names=names)
+
+
+async def _find_domains(connection: sql.Connection, names: list[str]) -> dict[str, int]:
+    return {row["name"]: row["id"] for row in await sql.fetch(connection, "domain_ids", names=names)}
+
+
+async def _make_domains(connection: sql.Connection, names: list[str]) -> None:
+    await sql.execute(connection, "add_domains", names=names)
+
+
+def _app_columns(keys: list[AppKey]) -> dict[str, list[str]]:
+    names = ("names", "executables", "usernames", "units", "containers")
+    return {name: [key[position] for key in keys] for position, name in enumerate(names)}
+
+
+async def _find_apps(connection: sql.Connection, keys: list[AppKey]) -> dict[AppKey, int]:
+    rows = await sql.fetch(connection, "app_ids", **_app_columns(keys))
+    return {(row["name"], row["executable"], row["username"], row["unit"], row["container"]): row["id"] for row in rows}
+
+
+async def _make_apps(connection: sql.Connection, keys: list[AppKey]) -> None:
+    await sql.execute(connection, "add_apps", **_app_columns(keys))

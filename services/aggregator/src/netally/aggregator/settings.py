@@ -1,0 +1,29 @@
+"""Settings of the aggregator; those of the database are in `netally.store.database`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from netally.bus.streams import GIB, LEAST_FLOWS_BYTES
+
+
+class AggregatorSettings(msgspec.Struct, frozen=True):
+    """Read from ``NETALLY_<FIELD>``."""
+
+    nats_url: str = "nats://127.0.0.1:4222"
+    """One or more servers, separated by commas."""
+    timezone: str | None = None
+    """Time zone of the daily tier of a new database; the machine's when absent. Later changes have no effect."""
+    aggregator_port: Annotated[int, Meta(ge=0, le=65_535)] = 7502
+    """Probes and metrics on 127.0.0.1; 0 turns them off."""
+    log_level: str = "info"
+    raw_retention_days: Annotated[int, Meta(ge=2, le=3_650)] = 7
+    """Days raw rows are kept; what is older than one day less is refused on arrival."""
+    flows_max_bytes: Annotated[int, Meta(ge=LEAST_FLOWS_BYTES)] = 8 * GIB
+    """Bound of the stream FLOWS; a server with less room gets a smaller one."""
+
+    def __repr__(self) -> str:
+        return f"AggregatorSettings(aggregator_port={self.aggregator_port}, timezone={self.timezone})"

@@ -1,0 +1,196 @@
+"""A group of batches into the database: ledger and rows in one transaction, so that each batch counts exactly once."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from itertools import chain
+from typing import NamedTuple
+
+import asyncpg
+
+from netally.aggregator import rows
+from netally.aggregator.dimensions import UNKNOWN, Dimensions, app_key
+from netally.aggregator.ledger import Arrival, Ledger, Run, apply
+from netally.aggregator.metrics import BATCHES, REFUSED_ROWS, ROWS
+from netally.contracts.flow import FlowsObserved
+from netally.store import sql, tables
+from netally.store.partitions import DAY_MS, DayPartitions, days_of
+
+STATEMENT_TIMEOUT = 45.0
+"""Seconds for one statement, for the pool; a database that hangs longer counts as away."""
+IDLE_TIMEOUT_MS = "60000"
+
+INVALID = "invalid"
+"""Reason under which batches that the database refuses are counted."""
+
+Clock = Callable[[], int]
+"""Now in epoch milliseconds."""
+
+LedgerKey = tuple[int, str]
+"""Host id and epoch."""
+
+
+class _Placed(NamedTuple):
+    batch: FlowsObserved
+    host_id: int
+    at: rows.Placement
+
+    @property
+    def key(self) -> LedgerKey:
+        return self.host_id, self.batch.epoch
+
+
+class Writer:
+    """Writes groups of batches, one group at a time."""
+
+    def __init__(self, pool: asyncpg.Pool, backend: str, raw_retention_days: int, clock: Clock) -> None:
+        self._pool = pool
+        self._dimensions = Dimensions(pool)
+        self._partitions = DayPartitions(pool, backend)
+        # A day below retention: rows that old would sit in what the next retention run drops.
+        self._oldest_age = (raw_retention_days - 1) * DAY_MS
+        self._clock = clock
+
+    def forget(self) -> None:
+        """Drop what is remembered of the database, because it may be another one now."""
+        self._dimensions.forget()
+        self._partitions.forget()
+
+    async def write(self, batches: Sequence[FlowsObserved]) -> None:
+        """Commit every batch that is not committed yet. All or nothing; raises what the database raises."""
+        now = self._clock()
+        hosts = await self._dimensions.hosts.ids({batch.host for batch in batches})
+        placed = [
+            _Placed(
+                batch,
+                hosts[batch.host],
+                rows.place(batch.start, batch.interval, now, now - self._oldest_age),
+            )
+            for batch in batches
+        ]
+        kept = [one for one in placed if one.at.reason != rows.TOO_OLD]
+        apps = await self._dimensions.apps.ids({app_key(app) for one in kept for app in one.batch.apps[1:]})
+        domains = await self._dimensions.domains.ids({name for one in kept for name in one.batch.domains[1:]})
+        await self._partitions.ensure(days_of(one.at.start for one in kept))
+
+        def flow_rows(one: _Placed) -> list[tables.Row]:
+            app_ids = [UNKNOWN, *(apps[app_key(app)] for app in one.batch.apps[1:])]
+            domain_ids = [UNKNOWN, *(domains[name] for name in one.batch.domains[1:])]
+            return rows.flow_rows(one.batch, one.at.start, one.host_id, app_ids, domain_ids, now)
+
+        async with self._pool.acquire() as connection, connection.transaction():
+            new = await self._enter(connection, placed, now)
+            fresh = [one for one in new if one.at.reason != rows.TOO_OLD]
+            # Rows are made as they are sent, so that a group is never in memory twice.
+            by_table = {
+                tables.FLOW: chain.from_iterable(map(flow_rows, fresh)),
+                tables.TALLY: chain.from_iterable(
+                    rows.tally_rows(one.batch, one.at.start, one.host_id) for one in fresh
+                ),
+                tables.COVERAGE: chain.from_iterable(
+                    rows.coverage_rows(one.batch, one.at.start, one.host_id) for one in fresh
+                ),
+            }
+            counts = {table: await tables.copy(connection, table, made) for table, made in by_table.items() if fresh}
+            await _count_refused(connection, [(one, one.at.reason) for one in new if one.at.reason], now)
+        for table, count in counts.items():
+            ROWS.labels(table.name).inc(count)
+        for one in new:
+            if one.at.reason:
+                REFUSED_ROWS.labels(one.at.reason).inc(len(one.batch.records))
+        BATCHES.labels("committed").inc(len(fresh))
+        BATCHES.labels("refused").inc(len(new) - len(fresh))
+        BATCHES.labels("duplicate").inc(len(placed) - len(new))
+
+    async def write_off(self, batch: FlowsObserved) -> None:
+        """Enter a batch that can never be stored into the ledger, and count it, so that nothing waits for it."""
+        now = self._clock()
+        hosts = await self._dimensions.hosts.ids([batch.host])
+        placed = _Placed(batch, hosts[batch.host], rows.place(batch.start, batch.interval, now, 0))
+        async with self._pool.acquire() as connection, connection.transaction():
+            new = await self._enter(connection, [placed], now)
+            await _count_refused(connection, [(one, INVALID) for one in new], now)
+        REFUSED_ROWS.labels(INVALID).inc(sum(len(one.batch.records) for one in new))
+
+    async def _enter(self, connection: sql.Connection, placed: Sequence[_Placed], now: int) -> list[_Placed]:
+        """Enter batches into the ledger; those that were not in it. Their ledgers stay locked to the end of the
+        transaction.
+        """
+        await sql.execute(connection, "limit_idle_transaction", milliseconds=IDLE_TIMEOUT_MS)
+        by_key: dict[LedgerKey, list[_Placed]] = defaultdict(list)
+        for one in placed:
+            by_key[one.key].append(one)
+        keys = sorted(by_key)
+        before = await _lock(connection, keys)
+        after: dict[LedgerKey, Ledger] = {}
+        new: list[_Placed] = []
+        for key in keys:
+            arrivals = [Arrival(one.batch.sequence, rows.interval_end(one.batch, one.at)) for one in by_key[key]]
+            after[key], accepted = apply(before[key], arrivals, now)
+            new += [one for one, is_new in zip(by_key[key], accepted, strict=True) if is_new]
+        await _save(connection, before, after, now)
+        return new
+
+
+def _columns(keys: Sequence[LedgerKey]) -> dict[str, list[int] | list[str]]:
+    return {"host_ids": [key[0] for key in keys], "epochs": [key[1] for key in keys]}
+
+
+async def _lock(connection: sql.Connection, keys: Sequence[LedgerKey]) -> dict[LedgerKey, Ledger]:
+    locked = await sql.fetch(connection, "lock_ledgers", **_columns(keys))
+    if len(locked) < len(keys):
+        await sql.execute(connection, "add_ledgers", **_columns(keys))
+        locked = await sql.fetch(connection, "lock_ledgers", **_columns(keys))
+    runs: dict[LedgerKey, list[Run]] = defaultdict(list)
+    for host_id, epoch, *run in await sql.fetch(connection, "ledger_runs", **_columns(keys)):
+        runs[host_id, epoch].append(Run(*run))
+    return {
+        (host_id, epoch): Ledger(low_water, complete_until, tuple(runs[host_id, epoch]))
+        for host_id, epoch, low_water, complete_until in locked
+    }
+
+
+async def _save(
+    connection: sql.Connection, before: dict[LedgerKey, Ledger], after: dict[LedgerKey, Ledger], now: int
+) -> None:
+    if changed := [key for key in after if after[key] != before[key]]:
+        await sql.execute(
+            connection,
+            "update_ledgers",
+            **_columns(changed),
+            low_waters=[after[key].low_water for key in changed],
+            complete_untils=[after[key].complete_until for key in changed],
+            now=now,
+        )
+    moved = [key for key in after if after[key].runs != before[key].runs]
+    if removed := [key for key in moved if before[key].runs]:
+        await sql.execute(connection, "remove_ledger_runs", **_columns(removed))
+    if added := [(key, run) for key in moved for run in after[key].runs]:
+        await sql.execute(
+            connection,
+            "add_ledger_runs",
+            **_columns([key for key, _ in added]),
+            firsts=[run.first for _, run in added],
+            lasts=[run.last for _, run in added],
+            interval_ends=[run.end for _, run in added],
+            sinces=[run.since for _, run in added],
+        )
+
+
+async def _count_refused(connection: sql.Connection, refused: list[tuple[_Placed, str]], now: int) -> None:
+    sums: dict[tuple[int, str], list[int]] = defaultdict(lambda: [0, 0])
+    for one, reason in refused:
+        total = sums[one.host_id, reason]
+        total[0] += len(one.batch.records)
+        total[1] += rows.total_bytes(one.batch)
+    if sums:
+        await sql.execute(
+            connection,
+            "add_refused",
+            host_ids=[host_id for host_id, _ in sums],
+            reasons=[reason for _, reason in sums],
+            rows=[total[0] for total in sums.values()],
+            bytes=[total[1] for total in sums.values()],
+            now=now,
+        )
