@@ -1,0 +1,16 @@
+-- What was measured: tells a real zero from a gap.
+
+-- name: coverage_by_host
+SELECT host_id, sum(measured_ms)::bigint AS measured_ms
+FROM coverage
+WHERE time >= :start AND time < :end
+GROUP BY host_id;
+
+-- name: coverage_by_bucket
+-- Buckets of a day or longer are days of the time zone, shorter ones are counted from the epoch.
+SELECT CASE WHEN :bucket_seconds::integer >= 86400 THEN date_trunc('day', time, :timezone)
+            ELSE date_bin(make_interval(secs => :bucket_seconds::integer), time, 'epoch') END AS bin,
+       host_id, sum(measured_ms)::bigint AS measured_ms
+FROM coverage
+WHERE time >= :start AND time < :end
+GROUP BY 1, 2;

@@ -1,0 +1,3 @@
+from netally.api.app import main
+
+main()

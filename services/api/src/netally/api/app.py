@@ -1,0 +1,150 @@
+"""Composition root of the API service."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import socket
+import sys
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+import structlog
+import uvicorn
+from litestar import Litestar
+from litestar.di import Provide
+from litestar.exceptions import HTTPException
+
+from netally.api import applications, documents, domains, hosts, live_stream, sessions, state, stats
+from netally.api.access import TOKEN_FILE, Access
+from netally.api.bus import LiveBus
+from netally.api.database import STATEMENT_TIMEOUT, Database
+from netally.api.documents import openapi_config
+from netally.api.guarding import ClientPresence, Credentials, add_security_headers, check_parameters
+from netally.api.live import LiveTraffic
+from netally.api.live_feed import LiveFeed
+from netally.api.problems import ProblemError, on_any_exception, on_http_exception, on_problem
+from netally.api.reading import Clock
+from netally.api.settings import Settings
+from netally.telemetry.logging import configure_logging
+from netally.telemetry.settings import SettingsError, load_settings
+
+MAX_BODY = 16 * 1024
+SHUTDOWN_SECONDS = 1
+"""Open live streams would hold the process for as long as their readers like."""
+
+log = structlog.get_logger()
+
+
+def wall_clock() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def create_app(
+    settings: Settings | None = None, *, clock: Clock = wall_clock, statement_timeout: float = STATEMENT_TIMEOUT
+) -> Litestar:
+    """The application. Nothing is connected before its lifespan starts; until then queries answer 503."""
+    settings = load_settings(Settings) if settings is None else settings
+    access = Access(settings.admin_token, settings.directory() / TOKEN_FILE, clock)
+    database = Database(settings.database_url, statement_timeout)
+    traffic = LiveTraffic()
+    feed = LiveFeed(traffic, clock)
+    bus = LiveBus(settings.nats_url, lambda sample: traffic.add(sample, clock()))
+
+    @asynccontextmanager
+    async def connections(_: Litestar) -> AsyncIterator[None]:
+        tasks = [asyncio.create_task(part.run()) for part in (database, bus, feed)]
+        try:
+            yield
+        finally:
+            feed.close()
+            for task in tasks:
+                task.cancel()
+            for task in tasks:
+                with suppress(asyncio.CancelledError, Exception):
+                    await task
+            await bus.close()
+            await database.close()
+
+    def provide(value: object) -> Provide:
+        return Provide(lambda: value, sync_to_thread=False)
+
+    return Litestar(
+        route_handlers=[
+            stats.bandwidth,
+            stats.timeline,
+            applications.applications,
+            domains.domains,
+            hosts.hosts,
+            live_stream.live,
+            sessions.make_code,
+            sessions.log_in,
+            sessions.session,
+            sessions.log_out,
+            state.health,
+            state.ready,
+            state.prometheus,
+            documents.asset,
+        ],
+        dependencies={
+            "access": provide(access),
+            "bus": provide(bus),
+            "clock": provide(clock),
+            "database": provide(database),
+            "feed": provide(feed),
+            "live": provide(traffic),
+        },
+        middleware=[ClientPresence(), Credentials(access)],
+        guards=[check_parameters],
+        before_send=[add_security_headers],
+        exception_handlers={
+            ProblemError: on_problem,
+            HTTPException: on_http_exception,
+            Exception: on_any_exception,
+        },
+        lifespan=[connections],
+        openapi_config=openapi_config(),
+        request_max_body_size=MAX_BODY,
+        logging_config=None,
+    )
+
+
+def main() -> None:
+    """Serve until SIGTERM or SIGINT; exit code 0 then, 1 when it cannot start."""
+    try:
+        settings = load_settings(Settings)
+        configure_logging("api", settings.log_level)
+        listener = _listen(settings.bind, settings.api_port)
+    except SettingsError as error:
+        sys.exit(f"netally api: {error}")
+    except OSError as error:
+        sys.exit(f"netally api: cannot listen on {settings.bind} port {settings.api_port}: {error.strerror}")
+    config = uvicorn.Config(
+        create_app(settings),
+        loop="uvloop",
+        http="httptools",
+        access_log=False,
+        log_config=None,
+        lifespan="on",
+        proxy_headers=False,
+        server_header=False,
+        timeout_graceful_shutdown=SHUTDOWN_SECONDS,
+    )
+    # uvicorn raises the signal again once it has stopped; with these in place that ends in exit code 0.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: None)
+    log.info("listening", host=settings.bind, port=listener.getsockname()[1])
+    uvicorn.Server(config).run(sockets=[listener])
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError:
+        listener.close()
+        raise
+    return listener

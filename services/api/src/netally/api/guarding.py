@@ -1,0 +1,217 @@
+"""What stands before every handler: credentials, same-origin rule, known parameters, security headers."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import time
+from typing import Any, Final, cast
+from urllib.parse import urlsplit
+
+from litestar.connection import ASGIConnection
+from litestar.datastructures import MutableScopeHeaders
+from litestar.enums import ScopeType
+from litestar.handlers import BaseRouteHandler
+from litestar.middleware import ASGIMiddleware
+from litestar.params import QueryParameter
+from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
+
+from netally.api import metrics
+from netally.api.access import COOKIE, Access
+from netally.api.problems import bad_parameter, forbidden, too_many, unauthorized
+from netally.contracts.queries import Session
+
+ANONYMOUS: Final = "anonymous"
+"""Handler option: no credentials are asked for."""
+LOOPBACK_IS_ENOUGH: Final = "loopback_is_enough"
+"""Handler option: none are asked for when the request comes from this machine, and from no proxy."""
+STREAM: Final = "stream"
+"""Handler option: the answer never ends; its own response watches for the client's leave."""
+
+SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+SEND_TIMEOUT: Final = 20.0
+"""Seconds a client may leave one piece of an answer untaken."""
+
+DOCS_PATHS: Final = frozenset({"/api", "/api/", "/api/docs", "/api/docs/"})
+_STRICT_CSP: Final = "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
+# Swagger UI: own script and style files; its style sheet embeds images, its script sets style attributes.
+_DOCS_CSP: Final = (
+    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
+    "connect-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
+)
+_HEADERS: Final = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
+}
+
+
+async def add_security_headers(message: Message, scope: Scope) -> None:
+    """``before_send`` hook: the only place that sees every answer, errors and files included."""
+    if message["type"] != "http.response.start":
+        return
+    headers = MutableScopeHeaders.from_message(message)
+    for name, value in _HEADERS.items():
+        headers[name] = value
+    headers["Content-Security-Policy"] = _DOCS_CSP if scope["path"] in DOCS_PATHS else _STRICT_CSP
+    headers.setdefault("Cache-Control", "no-store")
+    _count(message["status"], scope)
+
+
+def _count(status: int, scope: Scope) -> None:
+    handler = scope.get("route_handler")
+    # The route's template, never the path that was asked for: anyone could make up any number of those.
+    route = next(iter(sorted(handler.paths)), "/") if handler is not None else "none"
+    method = _method(scope)
+    known = method if method in {"GET", "POST", "DELETE", "HEAD", "OPTIONS"} else "other"
+    metrics.REQUESTS.labels(known, route, str(status)).inc()
+
+
+def _method(scope: Scope) -> str:
+    return str(cast("HTTPScope", scope)["method"])
+
+
+class Credentials(ASGIMiddleware):
+    """Lets through who has a bearer token or a session cookie; the `Session` is then ``request.auth``."""
+
+    scopes = (ScopeType.HTTP,)
+
+    def __init__(self, access: Access) -> None:
+        self._access = access
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
+        connection: ASGIConnection[Any, Any, Any, Any] = ASGIConnection(scope)
+        options = scope["route_handler"].opt
+        check_origin(connection)
+        scope["user"] = scope["auth"] = None
+        if not options.get(ANONYMOUS) and not (options.get(LOOPBACK_IS_ENOUGH) and is_direct_from_loopback(connection)):
+            scope["auth"] = self._session(connection)
+        await next_app(scope, receive, send)
+
+    def _session(self, connection: ASGIConnection[Any, Any, Any, Any]) -> Session:
+        kind, _, token = connection.headers.get("authorization", "").partition(" ")
+        if kind:
+            address = client_address(connection)
+            wait = self._access.attempts.wait_seconds(address)
+            # On this machine a wrong token in one script must not lock the others out.
+            if wait and not is_direct_from_loopback(connection):
+                raise too_many("Too many wrong tokens from this address.", wait)
+            if kind.lower() == "bearer" and self._access.is_admin(token.strip()):
+                return Session(actor="admin", expires_at=None)
+            self._access.attempts.failed(address)
+            raise unauthorized("The token is not valid.")
+        cookie = connection.cookies.get(COOKIE)
+        session = self._access.session_of(cookie) if cookie else None
+        if session is None:
+            raise unauthorized(
+                "The session is over: log in again."
+                if cookie
+                else "Log in, or send the header Authorization: Bearer with the admin token."
+            )
+        return session
+
+
+class ClientPresence(ASGIMiddleware):
+    """Cancels the handler, and with it its query, when the client leaves; ends an answer nobody takes."""
+
+    scopes = (ScopeType.HTTP,)
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
+        started = time.monotonic()
+
+        async def bounded_send(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                metrics.REQUEST_SECONDS.labels(scope["route_handler"].handler_name).observe(time.monotonic() - started)
+            async with asyncio.timeout(SEND_TIMEOUT):
+                await send(message)
+
+        if _method(scope) not in SAFE_METHODS or scope["route_handler"].opt.get(STREAM):
+            await next_app(scope, receive, bounded_send)
+            return
+        # A GET has no body that a handler would read, so that its receive channel can be watched.
+        answer = asyncio.ensure_future(_run(next_app, scope, bounded_send))
+        leave = asyncio.ensure_future(_leave(receive))
+        try:
+            await asyncio.wait({answer, leave}, return_when=asyncio.FIRST_COMPLETED)
+            if not answer.done():
+                metrics.QUERIES_CANCELLED.labels("client_left").inc()
+                answer.cancel()
+                await asyncio.wait({answer})
+            if not answer.cancelled():
+                answer.result()
+        finally:
+            leave.cancel()
+            answer.cancel()
+
+
+async def _run(app: ASGIApp, scope: Scope, send: Send) -> None:
+    async def receive() -> Any:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    await app(scope, receive, send)
+
+
+async def _leave(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+def check_origin(connection: ASGIConnection[Any, Any, Any, Any]) -> None:
+    """403 for an unsafe method that another site's page sent. Clients that are no browsers send neither header."""
+    if _method(connection.scope) in SAFE_METHODS:
+        return
+    if connection.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
+        raise forbidden("The request comes from another site's page.")
+    origin = connection.headers.get("origin")
+    if origin is None:
+        return
+    hosts = {connection.headers.get("host", "").lower()}
+    if is_loopback(peer(connection)):
+        # The web service passes on the name under which the browser knows it.
+        hosts |= {connection.headers.get("x-forwarded-host", "").lower()}
+    if urlsplit(origin).netloc.lower() not in hosts - {""}:
+        raise forbidden("The request comes from another site's page.")
+
+
+def check_parameters(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
+    """400 for a parameter that the handler does not know, or that is there twice without being a list."""
+    given = connection.query_params
+    if not given:
+        return
+    known = {
+        field.kwarg_definition.name or name: field
+        for name, field in handler.parsed_fn_signature.parameters.items()
+        if isinstance(field.kwarg_definition, QueryParameter)
+    }
+    for name in given:
+        if name not in known:
+            choice = f"it knows {', '.join(sorted(known))}" if known else "it knows none"
+            raise bad_parameter(name[:100], f"There is no parameter {name[:100]!r} here: {choice}.")
+        if len(given.getall(name)) > 1 and not known[name].is_non_string_sequence:
+            raise bad_parameter(name, f"{name} is given more than once.")
+
+
+def peer(connection: ASGIConnection[Any, Any, Any, Any]) -> str:
+    return connection.client.host if connection.client else ""
+
+
+def is_loopback(address: str) -> bool:
+    try:
+        return ipaddress.ip_address(address).is_loopback
+    except ValueError:
+        return False
+
+
+def is_direct_from_loopback(connection: ASGIConnection[Any, Any, Any, Any]) -> bool:
+    proxied = any(name.startswith("x-forwarded-") or name == "forwarded" for name in connection.headers)
+    return is_loopback(peer(connection)) and not proxied
+
+
+def client_address(connection: ASGIConnection[Any, Any, Any, Any]) -> str:
+    """Address for the limit on attempts; a proxy on this machine is believed about its client."""
+    address = peer(connection)
+    forwarded = connection.headers.get("x-forwarded-for", "").rpartition(",")[2].strip()
+    return forwarded if forwarded and is_loopback(address) else address

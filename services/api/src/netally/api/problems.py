@@ -1,0 +1,100 @@
+"""Errors as ``application/problem+json`` (RFC 9457): what is wrong, and what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+import structlog
+from litestar import Request, Response
+from litestar.exceptions import HTTPException, ValidationException
+from litestar.openapi.datastructures import ResponseSpec
+
+from netally.contracts.queries import Problem
+
+MEDIA_TYPE = "application/problem+json"
+
+log = structlog.get_logger()
+
+
+class ProblemError(Exception):
+    """Ends a request with this problem."""
+
+    def __init__(self, problem: Problem, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(problem.detail)
+        self.problem = problem
+        self.headers = dict(headers or {})
+
+
+def problem(status: int, detail: str, *, parameter: str | None = None) -> Problem:
+    return Problem(title=HTTPStatus(status).phrase, status=status, detail=detail, parameter=parameter)
+
+
+def bad_parameter(parameter: str, detail: str) -> ProblemError:
+    return ProblemError(problem(400, detail, parameter=parameter))
+
+
+def unauthorized(detail: str) -> ProblemError:
+    return ProblemError(problem(401, detail), {"WWW-Authenticate": 'Bearer realm="netally"'})
+
+
+def forbidden(detail: str) -> ProblemError:
+    return ProblemError(problem(403, detail))
+
+
+def too_many(detail: str, retry_after: int) -> ProblemError:
+    return ProblemError(problem(429, detail), {"Retry-After": str(retry_after)})
+
+
+def unavailable(detail: str, retry_after: int = 2) -> ProblemError:
+    return ProblemError(problem(503, detail), {"Retry-After": str(retry_after)})
+
+
+def respond(found: Problem, headers: Mapping[str, str] | None = None) -> Response[Problem]:
+    return Response(found, status_code=found.status, media_type=MEDIA_TYPE, headers=dict(headers or {}))
+
+
+def on_problem(_: Request[Any, Any, Any], error: ProblemError) -> Response[Problem]:
+    return respond(error.problem, error.headers)
+
+
+def on_http_exception(request: Request[Any, Any, Any], error: HTTPException) -> Response[Problem]:
+    """Litestar's own refusals: validation, no route, wrong method, body too large."""
+    if isinstance(error, ValidationException):
+        return respond(_validation(error))
+    details = {
+        404: f"Nothing is at {request.url.path}. /api/docs lists what there is.",
+        405: f"{request.method} is not possible at {request.url.path}. /api/docs lists what is.",
+        413: "The body is larger than this address takes.",
+    }
+    return respond(problem(error.status_code, details.get(error.status_code, error.detail)), error.headers)
+
+
+def on_any_exception(request: Request[Any, Any, Any], error: Exception) -> Response[Problem]:
+    log.error("request failed", method=request.method, path=request.url.path, exc_info=error)
+    return respond(problem(500, "The request failed through no fault of yours. The service's log has the reason."))
+
+
+def _validation(error: ValidationException) -> Problem:
+    faults = error.extra if isinstance(error.extra, list) else []
+    if not faults or not isinstance(faults[0], dict):
+        return problem(400, error.detail)
+    # Python's keywords (from) and built-in names (range) have an underscore in the handlers' signatures.
+    key = str(faults[0].get("key", "")).rstrip("_")
+    message = str(faults[0].get("message", error.detail))
+    if not key or key == "data":
+        return problem(400, f"The body is not the JSON that this address takes ({message}); /api/docs shows it.")
+    return problem(400, f"{key} is wrong: {message}.", parameter=key)
+
+
+def _response(description: str) -> ResponseSpec:
+    return ResponseSpec(Problem, description=description, media_type=MEDIA_TYPE, generate_examples=False)
+
+
+UNAUTHORIZED = {401: _response("No valid bearer token or session cookie")}
+BAD_PARAMETER = {400: _response("A parameter is wrong; `parameter` names it")}
+UNAVAILABLE = {503: _response("The database is away, or the query took too long; `detail` says which")}
+QUERY_PROBLEMS = {**BAD_PARAMETER, **UNAUTHORIZED, **UNAVAILABLE}
+FORBIDDEN = {403: _response("The request comes from another site, or the actor may not do this")}
+TOO_MANY = {429: _response("Too many attempts; `Retry-After` says when to try again")}

@@ -1,0 +1,32 @@
+"""Settings of the API service."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+
+from netally.telemetry.settings import default_data_dir
+
+
+class Settings(msgspec.Struct, frozen=True):
+    """Filled by `netally.telemetry.settings.load_settings`."""
+
+    data_dir: str = ""
+    """Where the admin token lies; empty for the default directory."""
+    nats_url: str = "nats://127.0.0.1:4222"
+    database_url: str = ""
+    """``postgresql://…``; without one every query answers 503."""
+    admin_token: str = ""
+    """Empty: read from ``<data_dir>/admin-token``."""
+    bind: str = "127.0.0.1"
+    api_port: Annotated[int, msgspec.Meta(ge=0, le=65535)] = 7501
+    log_level: str = "info"
+
+    def directory(self) -> Path:
+        return Path(self.data_dir) if self.data_dir else default_data_dir()
+
+    def __repr__(self) -> str:
+        # Neither the token nor the password in the database's address may reach a log.
+        return f"Settings(bind={self.bind!r}, api_port={self.api_port})"

@@ -1,0 +1,53 @@
+"""``/api/health``, ``/api/ready`` and ``/metrics``."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+
+from litestar import Response, get
+from litestar.di import NamedDependency
+from prometheus_client import REGISTRY, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+
+from netally.api.bus import LiveBus
+from netally.api.database import Database
+from netally.api.guarding import ANONYMOUS, LOOPBACK_IS_ENOUGH
+from netally.api.problems import UNAUTHORIZED
+from netally.contracts.queries import HealthAnswer, PartState
+
+VERSION = version("netally-api")
+
+
+async def _answer(database: Database, bus: LiveBus) -> HealthAnswer:
+    away = await database.check()
+    parts = [
+        PartState(name="database", ready=not away, reason=away),
+        PartState(name="bus", ready=not bus.reason, reason=bus.reason),
+    ]
+    return HealthAnswer(ready=all(part.ready for part in parts), parts=parts, version=VERSION)
+
+
+@get("/api/health", summary="The process lives", opt={ANONYMOUS: True}, security=[{}])
+async def health(database: NamedDependency[Database], bus: NamedDependency[LiveBus]) -> HealthAnswer:
+    """Always 200; `ready` and `parts` say whether queries can be answered."""
+    return await _answer(database, bus)
+
+
+@get("/api/ready", summary="Queries can be answered", opt={ANONYMOUS: True}, security=[{}])
+async def ready(database: NamedDependency[Database], bus: NamedDependency[LiveBus]) -> Response[HealthAnswer]:
+    """200 when all parts are ready, else 503; `parts` says what is waited for."""
+    answer = await _answer(database, bus)
+    return Response(answer, status_code=200 if answer.ready else 503)
+
+
+@get(
+    "/metrics",
+    summary="Prometheus metrics",
+    opt={LOOPBACK_IS_ENOUGH: True},
+    responses=UNAUTHORIZED,
+    media_type="text/plain",
+)
+async def prometheus() -> Response[bytes]:
+    """Open to this machine, else with credentials."""
+    # Litestar adds the charset to text by itself.
+    return Response(generate_latest(REGISTRY), media_type=CONTENT_TYPE_LATEST.removesuffix("; charset=utf-8"))
