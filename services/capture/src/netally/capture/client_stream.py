@@ -71,6 +71,14 @@ class ClientStreams(Generic[Key]):
         self._join(stream)
         return stream.data
 
+    def consume(self, key: Key, count: int) -> None:
+        """Drop the first ``count`` bytes: a message was read, the next one begins behind it."""
+        stream = self._streams.get(key)
+        if stream is not None:
+            stream.start = (stream.start + count) % _WRAP
+            stream.data = stream.data[count:]
+            stream.waiting = {offset - count: data for offset, data in stream.waiting.items() if offset >= count}
+
     def end(self, key: Key) -> None:
         """Forget a stream: its name is known, or it will have none."""
         self._streams.pop(key, None)

@@ -12,6 +12,13 @@ from typing import Final, NamedTuple
 A: Final = 1
 CNAME: Final = 5
 AAAA: Final = 28
+SVCB: Final = 64
+HTTPS: Final = 65
+
+_KEY_IPV4_HINT: Final = 4
+_KEY_ECH: Final = 5
+_KEY_IPV6_HINT: Final = 6
+_ECH_VERSION: Final = 0xFE0D
 
 _HEADER: Final = struct.Struct("!HHHHHH")
 _QUESTION: Final = struct.Struct("!HH")
@@ -19,6 +26,8 @@ _RECORD: Final = struct.Struct("!HHIH")
 _MAX_RECORDS: Final = 128
 _MAX_LABELS: Final = 128
 _MAX_NAME: Final = 255
+_MAX_HINTS: Final = 16
+"""Addresses of one hint and configurations of one ECH list that are read."""
 
 
 class Address(NamedTuple):
@@ -36,12 +45,17 @@ class Message(NamedTuple):
     """What a DNS message says that names flows."""
 
     is_response: bool
+    records: int
+    """Records that the header promises in answer, authority and additional sections."""
     question: str
-    """Name asked for, as sent (not checked, case kept); empty when the message asks nothing, as mDNS answers do."""
+    """Name asked for, as sent (not checked, case kept). In a message that asks nothing (an mDNS announcement) the name
+    of its first record."""
     question_type: int
     addresses: list[Address]
     aliases: dict[str, str]
-    """Canonical name → name that points to it (CNAME records turned around)."""
+    """Canonical name → name that points to it (CNAME and alias-mode HTTPS records turned around)."""
+    ech_names: list[str]
+    """Public names of Encrypted ClientHello configurations: what a client's SNI says instead of the real name."""
 
     def asked_name(self, owner: str) -> str:
         """Name a client asked for to get to ``owner``: up the CNAME chain, at most as long as the chain."""
@@ -73,12 +87,14 @@ def parse_message(data: bytes) -> Message | None:
             offset += _QUESTION.size
             if number == 0:
                 question, question_type = name, kind
+        if not questions:
+            question, _ = _name(data, offset)
     except (ValueError, struct.error):
         return None
     response = bool(flags & 0x8000)
-    message = Message(response, question, question_type, [], {})
+    message = Message(response, answers + authority + additional, question, question_type, [], {}, [])
     if response:
-        _read_records(data, offset, min(answers + authority + additional, _MAX_RECORDS), message)
+        _read_records(data, offset, min(message.records, _MAX_RECORDS), message)
     return message
 
 
@@ -99,9 +115,51 @@ def _read_records(data: bytes, offset: int, count: int, message: Message) -> Non
                 elif kind == CNAME:
                     target, _ = _name(data, offset)
                     message.aliases.setdefault(target.lower(), owner.lower())
+                elif kind in (SVCB, HTTPS):
+                    _read_service(data, offset, end, owner.lower(), ttl if ttl < 2**31 else 0, message)
             offset = end
     except (ValueError, struct.error):
         return
+
+
+def _read_service(data: bytes, offset: int, end: int, owner: str, ttl: int, message: Message) -> None:
+    """SVCB and HTTPS records (RFC 9460): priority, target, then parameters (key, length, value)."""
+    priority = int.from_bytes(data[offset : offset + 2], "big")
+    target, offset = _name(data, offset + 2)
+    if priority == 0:
+        if target:
+            message.aliases.setdefault(target.lower(), owner)
+        return
+    while offset + 4 <= end:
+        key, length = _QUESTION.unpack_from(data, offset)
+        value = data[offset + 4 : min(offset + 4 + length, end)]
+        if key in (_KEY_IPV4_HINT, _KEY_IPV6_HINT):
+            width = 4 if key == _KEY_IPV4_HINT else 16
+            for start in range(0, min(len(value), _MAX_HINTS * width) - width + 1, width):
+                message.addresses.append(Address(owner, value[start : start + width], ttl))
+        elif key == _KEY_ECH:
+            message.ech_names.extend(_public_names(value))
+        offset += 4 + length
+
+
+def _public_names(configurations: bytes) -> list[str]:
+    """Public names of an ECHConfigList (draft-ietf-tls-esni section 4): length, then (version, length, contents)s."""
+    names: list[str] = []
+    position = 2
+    while position + 4 <= len(configurations) and len(names) < _MAX_HINTS:
+        version, length = _QUESTION.unpack_from(configurations, position)
+        contents = configurations[position + 4 : position + 4 + length]
+        position += 4 + length
+        if version != _ECH_VERSION:
+            continue
+        # Configuration id (1), KEM (2), public key, cipher suites, longest name (1), public name.
+        place = 3
+        for _ in range(2):
+            place += 2 + int.from_bytes(contents[place : place + 2], "big")
+        name = contents[place + 2 : place + 2 + contents[place + 1]] if place + 2 <= len(contents) else b""
+        if name:
+            names.append(name.decode("latin-1"))
+    return names
 
 
 def _name(data: bytes, offset: int) -> tuple[str, int]:

@@ -6,6 +6,7 @@ address; a DNS name only while it is valid. Else none.
 
 from __future__ import annotations
 
+import ipaddress
 from collections import OrderedDict
 from typing import Final
 
@@ -22,9 +23,13 @@ _MAX_LENGTH: Final = 253
 
 def clean_name(raw: str) -> str | None:
     """A domain name as it is stored: lower case, no last dot, at most 253 characters, labels of 1 to 63 letters,
-    digits, hyphens and underscores. None for anything else, IP addresses and single numbers included.
+    digits, hyphens and underscores; a name outside ASCII in its encoded form (``xn--``, RFC 3490). None for anything
+    else, IP addresses and single numbers included.
+
+    ``raw`` is bytes of the wire as Latin-1, which some programs fill with UTF-8.
     """
-    name = raw.lower().removesuffix(".")
+    name = raw.lower() if raw.isascii() else _encoded(raw)
+    name = name.removesuffix(".")
     if not name or len(name) > _MAX_LENGTH:
         return None
     labels = name.split(".")
@@ -37,6 +42,26 @@ def clean_name(raw: str) -> str | None:
             return None
     # No top-level domain is a number, so this is an address or a fragment of one.
     return None if labels[-1].isdigit() else name
+
+
+def clean_host(raw: str) -> str | None:
+    """What a client asked a server for: a domain name as `clean_name` gives it, or an IP address written normally.
+
+    Programs that were given an address put it into Host and, against RFC 6066, into SNI; it is all the name there is.
+    """
+    if raw[-1:].isdigit() or ":" in raw:
+        try:
+            return str(ipaddress.ip_address(raw[:45]))
+        except ValueError:
+            pass
+    return clean_name(raw)
+
+
+def _encoded(raw: str) -> str:
+    try:
+        return raw.encode("latin-1").decode("utf-8")[:_MAX_LENGTH].encode("idna").decode("ascii").lower()
+    except UnicodeError:
+        return ""
 
 
 _RANK: Final = {

@@ -163,9 +163,11 @@ class ColumnsBuilder:
         interface: int = 0,
         outgoing: bool | None = None,
         count: int = 1,
-    ) -> None:
+    ) -> tuple[int, ...]:
+        """Key words of the packet's flow."""
         words, reverse = key_words(packet.protocol, packet.src, packet.src_port, packet.dst, packet.dst_port, interface)
         self._rows.append((words, reverse, length, count, events_of(packet, reverse, outgoing), time))
+        return words
 
     def take(self) -> Columns:
         """Everything added since the last call."""

@@ -12,6 +12,11 @@ _CLIENT_HELLO: Final = 1
 _SERVER_NAME: Final = 0
 _ENCRYPTED_CLIENT_HELLO: Final = 0xFE0D
 
+_TLS_FIELDS: Final = (1, 2, 1)
+"""Session id, cipher suites, compression methods."""
+_DTLS_FIELDS: Final = (1, 1, 2, 1)
+"""The same with DTLS's cookie behind the session id."""
+
 MORE: Final = "more"
 NOT_TLS: Final = "not tls"
 
@@ -62,12 +67,33 @@ def parse_client_hello(stream: bytes) -> ClientHello | Literal["more", "not tls"
     return parse_hello_body(bytes(message[4 : 4 + size]), complete=complete)
 
 
-def parse_hello_body(body: bytes, *, complete: bool) -> ClientHello | Literal["more", "not tls"]:
-    """ClientHello without record and message header (as QUIC carries it). ``complete`` False: the end is missing."""
+def parse_dtls_hello(datagram: bytes) -> ClientHello | Literal["more", "not tls"]:
+    """ClientHello at the beginning of a DTLS datagram (RFC 6347 and 9147); `NOT_TLS` for any other UDP payload.
+
+    Only the first fragment of a ClientHello is read: the name lies in it unless the client's keys are huge.
+    """
+    # Record: type, version 0xfeff or 0xfefd (0x0100 before RFC 4347), epoch, sequence, length. Then the handshake
+    # message: type, length (3), number (2), fragment offset (3), fragment length (3).
+    if len(datagram) < 25 or datagram[0] != _HANDSHAKE or datagram[1:3] not in (b"\xfe\xff", b"\xfe\xfd", b"\x01\x00"):
+        return NOT_TLS
+    message = datagram[13 : 13 + int.from_bytes(datagram[11:13], "big")]
+    if message[:1] != b"\x01" or message[6:9] != b"\0\0\0":
+        return NOT_TLS
+    size, part = int.from_bytes(message[1:4], "big"), int.from_bytes(message[9:12], "big")
+    body = message[12 : 12 + part]
+    return parse_hello_body(body, complete=part == size == len(body), widths=_DTLS_FIELDS)
+
+
+def parse_hello_body(
+    body: bytes, *, complete: bool, widths: tuple[int, ...] = _TLS_FIELDS
+) -> ClientHello | Literal["more", "not tls"]:
+    """ClientHello without record and message header (as QUIC carries it). ``complete`` False: the end is missing.
+
+    ``widths`` are the length fields between the random and the extensions.
+    """
     short: Literal["more", "not tls"] = NOT_TLS if complete else MORE
-    # Version (2), random (32), session id, cipher suites, compression methods.
-    position = 34
-    for width in (1, 2, 1):
+    position = 34  # version (2), random (32)
+    for width in widths:
         if position + width > len(body):
             # SSL 3.0 has no extensions, but never a body this short.
             return short

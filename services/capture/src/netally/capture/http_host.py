@@ -1,0 +1,62 @@
+"""HTTP/1 requests (RFC 9112): the host a client asks for, from the first bytes of its stream.
+
+Pure: the bytes come from `netally.capture.client_stream`, in order, as far as they are known. Never raises.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final, Literal
+
+MORE: Final = "more"
+NOT_HTTP: Final = "not http"
+
+MAX_HEAD: Final = 16 * 1024
+"""Bytes of a request's head read; servers refuse longer ones."""
+
+_METHOD = re.compile(rb"[A-Z][A-Z_-]{1,23} [!-~\x80-\xff]")
+_REQUEST_LINE = re.compile(rb"[A-Z][A-Z_-]{1,23} +([!-~\x80-\xff]+) +HTTP/[01]\.[0-9]\s*$")
+_HOST = re.compile(rb"^host[ \t]*:[ \t]*([^\r\n]*?)[ \t]*\r?$", re.IGNORECASE | re.MULTILINE)
+_AUTHORITY = re.compile(rb"(?:[a-z][a-z0-9+.-]*://)?(?:[^/?#@]*@)?([^/?#]*)", re.IGNORECASE)
+_PORT = re.compile(r":[0-9]*$")
+
+
+def looks_like_request(data: bytes) -> bool:
+    """Whether a segment may begin a request: a method in capitals, a blank, a target. SIP and SMTP begin so as well."""
+    return _METHOD.match(data) is not None
+
+
+def parse_request_host(stream: bytes) -> str | Literal["more", "not http"]:
+    """Host of the request at the beginning of a client's stream, without its port, as sent; empty when it names none.
+
+    `MORE` while the head may still name it, `NOT_HTTP` for anything else. The Host field counts; without one, the
+    authority of the target (a proxy's ``GET http://…`` or ``CONNECT``).
+    """
+    line_end = stream.find(b"\n", 0, MAX_HEAD)
+    if line_end < 0:
+        begins = looks_like_request(stream) or (len(stream) < 26 and b" " not in stream and stream.isalpha())
+        return MORE if begins and len(stream) < MAX_HEAD else NOT_HTTP
+    line = _REQUEST_LINE.match(stream, 0, line_end)
+    if line is None:
+        return NOT_HTTP
+    head_end = _head_end(stream, line_end)
+    field = _HOST.search(stream, line_end + 1, len(stream) if head_end < 0 else head_end)
+    if field is not None and (head_end >= 0 or field.end() < len(stream)):
+        return _without_port(field[1])
+    if head_end < 0 and len(stream) < MAX_HEAD:
+        return MORE
+    target = line[1]
+    if b"://" in target or stream.startswith(b"CONNECT "):
+        authority = _AUTHORITY.match(target)
+        return _without_port(authority[1]) if authority is not None else ""
+    return ""
+
+
+def _head_end(stream: bytes, line_end: int) -> int:
+    """Where the head's last field ends; -1 when it is not all there."""
+    ends = [place for mark in (b"\n\r\n", b"\n\n") if (place := stream.find(mark, line_end, MAX_HEAD)) >= 0]
+    return min(ends) + 1 if ends else -1
+
+
+def _without_port(authority: bytes) -> str:
+    return _PORT.sub("", authority[:512].decode("latin-1")).strip("[]")
