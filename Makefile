@@ -1,6 +1,8 @@
 # Netally. `make help` lists the targets.
 SHELL := /bin/bash
-PYTHON ?= python3
+# The first Python that is new enough; `make PYTHON=/path/to/python3 …` names another.
+PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
+  command -v $$p >/dev/null 2>&1 && $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' && echo $$p && break; done)
 UV_VERSION := 0.13.9
 MEMBERS := contracts bus store telemetry capture aggregator api web cli
 MEMBER_DIRS := $(wildcard libs/*) $(wildcard services/*)
@@ -14,17 +16,17 @@ help: ## List the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .uv/bin/uv:
-	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Netally needs Python 3.11 or newer; this is %s. Set PYTHON=/path/to/python3.11." % sys.version.split()[0])'
+	@test -n "$(PYTHON)" || { echo "Netally needs Python 3.11 or newer; install it, or run make PYTHON=/path/to/python3.11 …" >&2; exit 1; }
 	@echo "Installing uv $(UV_VERSION) into .uv"
-	@$(PYTHON) -m venv .uv
+	@$(PYTHON) -m venv .uv || { echo "Python's venv module does not work; on Debian: apt-get install python3-venv" >&2; exit 1; }
 	@.uv/bin/python -m pip install --quiet --disable-pip-version-check "uv==$(UV_VERSION)"
 
 # One stamp a lock file: a changed lock or member manifest installs again, an unchanged one costs nothing.
 .venv/.run: requirements.lock $(wildcard libs/*/pyproject.toml services/*/pyproject.toml) | $(UV)
-	@test -x $(BIN)/python || $(UV) venv --quiet --python $(PYTHON) .venv
+	@$(BIN)/python -c '' 2>/dev/null || $(UV) venv --quiet --clear --python $(PYTHON) .venv
 	@echo "Installing what requirements.lock names into .venv"
-	@$(UV) pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock
-	@$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation $(addprefix -e ./,$(MEMBER_DIRS))
+	@umask 022; $(UV) pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock
+	@umask 022; $(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation $(addprefix -e ./,$(MEMBER_DIRS))
 	@touch $@
 
 .venv/.test: requirements-test.lock .venv/.run | $(UV)
@@ -46,6 +48,7 @@ lint: .venv/.test ## Check style, import rules and generated documents
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
+	$(BIN)/cog --check docs/reference.md
 
 fmt: .venv/.test ## Format the code
 	$(BIN)/ruff check --fix .
@@ -56,6 +59,9 @@ types: .venv/.test ## Check types
 
 bench: .venv/.test ## Measure throughput, cost and query times; JSON lines go to $BENCH_OUT
 	@$(BIN)/python -m tests.bench
+
+docs: .venv/.test ## Write docs/reference.md anew from the code
+	$(BIN)/cog -r docs/reference.md
 
 lock: | $(UV) ## Write both lock files anew from the manifests
 	$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header \
