@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ def source(member: str) -> Path:
     return next(ROOT.glob(f"*/{member}/src/netally/{member}"))
 
 
-def table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+def table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
     lines = [" | ".join(head), " | ".join("---" for _ in head), *(" | ".join(row) for row in rows)]
     return "\n".join(f"| {line} |" for line in lines)
 
@@ -51,14 +51,12 @@ def _shown(default: Any) -> str:
 
 def settings() -> str:
     """Variable, default, who reads it, meaning."""
-    meaning: dict[str, str] = {}
+    meaning = {"NETALLY_LOG_LEVEL": "`debug`, `info`, `warning` or `error`."}
     default: dict[str, str] = {}
     readers: dict[str, list[str]] = {}
     for member in MEMBERS:
         for module, node in _settings_classes(member):
             struct = getattr(importlib.import_module(module), node.name)
-            if not (isinstance(struct, type) and issubclass(struct, msgspec.Struct)):
-                continue
             words = _field_words(node)
             for field in msgspec.structs.fields(struct):
                 name = f"NETALLY_{field.name.upper()}"

@@ -24,7 +24,9 @@ class CliSettings(msgspec.Struct, frozen=True):
     bind: str = "127.0.0.1"
     """Address that pages and API listen on."""
     web_port: int = 7500
+    """Port of the pages."""
     api_port: int = 7501
+    """Port of the API."""
     aggregator_port: int = 7502
     """Probes and metrics of the aggregator, on 127.0.0.1; 0 = off."""
     capture_port: int = 7503
@@ -32,7 +34,7 @@ class CliSettings(msgspec.Struct, frozen=True):
     admin_token: str = ""
     """Bearer token with all rights; absent: made once and kept in the data directory."""
     timezone: str = ""
-    """IANA zone of days; default: this machine's."""
+    """IANA zone of days, fixed when a database is made; default: this machine's."""
 
     @property
     def directory(self) -> Path:
