@@ -87,12 +87,18 @@ def parse_time(text: str, parameter: str, zone: ZoneInfo) -> int:
     return found
 
 
-def asked_range(from_: str | None, to: str | None, range_: str | None, now: int, zone: ZoneInfo) -> tuple[int, int]:
-    """Start and end as asked: ``from`` and ``to`` (now when absent), or ``range`` before ``to``; else the last hour."""
+def check_range(from_: str | None, to: str | None, range_: str | None) -> None:
+    """Raises the 400 of what is wrong whatever the time zone, for which alone a query would wait."""
     if from_ is not None and range_ is not None:
         raise bad_parameter("range", "range and from exclude each other: give one of them.")
-    if range_ is not None and range_ not in RANGES:
-        raise bad_parameter("range", f"range is none of {', '.join(RANGES)}.")
+    for parameter, text in (("from", from_), ("to", to)):
+        if text is not None:
+            parse_time(text, parameter, ZoneInfo("UTC"))
+
+
+def asked_range(from_: str | None, to: str | None, range_: str | None, now: int, zone: ZoneInfo) -> tuple[int, int]:
+    """Start and end as asked: ``from`` and ``to`` (now when absent), or ``range`` before ``to``; else the last hour."""
+    check_range(from_, to, range_)
     end = now if to is None else parse_time(to, "to", zone)
     if end > now + FUTURE_MS:
         raise bad_parameter("to", "to lies more than a year ahead.")

@@ -59,11 +59,6 @@ async def open_reading(database: Database, clock: Clock, hosts: Sequence[str] | 
         yield Reading(rows, zone, fleet, host_rows, clock())
 
 
-def check_range(clock: Clock, from_: str | None, to: str | None, range_: str | None) -> None:
-    """Raises the 400 of a wrong range without waiting for a database, which alone knows the time zone."""
-    ranges.asked_range(from_, to, range_, clock(), ZoneInfo("UTC"))
-
-
 @asynccontextmanager
 async def read_table(
     database: Database,
@@ -74,7 +69,7 @@ async def read_table(
     hosts: Sequence[str] | None,
 ) -> AsyncIterator[tuple[Reading, ranges.TimeRange]]:
     """A reading with the range and tier of a table of totals."""
-    check_range(clock, from_, to, range_)
+    ranges.check_range(from_, to, range_)
     async with open_reading(database, clock, hosts) as reading:
         start, end = ranges.asked_range(from_, to, range_, reading.now, reading.zone)
         yield reading, ranges.read_range(start, end, reading.fleet.intervals, reading.zone)

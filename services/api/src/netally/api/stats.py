@@ -16,7 +16,7 @@ from netally.api.database import Database
 from netally.api.live import HISTORY_SECONDS, WINDOW_MS, LiveTraffic, total
 from netally.api.parameters import From, Hosts, Range, To
 from netally.api.problems import BAD_PARAMETER, QUERY_PROBLEMS, UNAUTHORIZED, ProblemError, bad_parameter
-from netally.api.reading import Clock, check_range, open_reading
+from netally.api.reading import Clock, open_reading
 from netally.contracts.queries import (
     BandwidthAnswer,
     Meta,
@@ -106,7 +106,7 @@ async def timeline(
     host: Hosts = None,
 ) -> TimelineAnswer:
     """Bytes of each bucket, in one series or in the largest `top` and `others`; null where nothing was measured."""
-    check_range(clock, from_, to, range_)
+    ranges.check_range(from_, to, range_)
     async with open_reading(database, clock, host) as reading:
         zone, fleet = reading.zone, reading.fleet
         start, end = ranges.asked_range(from_, to, range_, reading.now, zone)
