@@ -1,0 +1,5 @@
+"""``python -m netally.web``."""
+
+from netally.web.app import main
+
+main()

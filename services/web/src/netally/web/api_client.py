@@ -1,0 +1,226 @@
+"""The API as the pages see it: typed answers, and one kind of failure.
+
+Every read carries the reader's own cookie or token; this service has no rights of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Mapping
+from typing import TypeVar
+
+import httpx
+import msgspec
+
+from netally.contracts.queries import (
+    ApplicationsAnswer,
+    BandwidthAnswer,
+    DomainsAnswer,
+    HostsAnswer,
+    LiveEvent,
+    LoginCode,
+    Problem,
+    TimelineAnswer,
+)
+from netally.web.metrics import API_READS
+from netally.web.ranges import Range, write_time
+
+T = TypeVar("T")
+
+ANSWER_SECONDS = 10.0
+"""A read that takes longer is given up, even if the API is alive."""
+PATIENCE_SECONDS = 1.2
+"""After this long without an answer the API is asked whether it lives at all."""
+PULSE_SECONDS = 0.5
+
+
+class ApiProblem(Exception):  # noqa: N818  (a problem in the sense of RFC 9457)
+    """The API did not give the answer that was asked for.
+
+    ``status`` is its HTTP status, or 0 when it could not be reached. ``detail`` is in plain words.
+    """
+
+    def __init__(self, status: int, detail: str) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.detail = detail
+
+
+class Reader(msgspec.Struct, frozen=True):
+    """Who reads: the headers that prove it, passed on as they came."""
+
+    request_id: str
+    cookie: str = ""
+    authorization: str = ""
+    host: str = ""
+    origin: str = ""
+    scheme: str = "http"
+    address: str = ""
+
+    def headers(self) -> dict[str, str]:
+        pairs = {
+            "X-Request-Id": self.request_id,
+            "Cookie": self.cookie,
+            "Authorization": self.authorization,
+            "Origin": self.origin,
+            "X-Forwarded-Host": self.host,
+            "X-Forwarded-Proto": self.scheme,
+            "X-Forwarded-For": self.address,
+        }
+        return {name: value for name, value in pairs.items() if value}
+
+
+def open_client(base_url: str) -> httpx.AsyncClient:
+    """The one connection pool to the API: no redirects, no proxies from the environment, no limit on live streams."""
+    return httpx.AsyncClient(
+        base_url=base_url,
+        timeout=httpx.Timeout(ANSWER_SECONDS, connect=PATIENCE_SECONDS),
+        limits=httpx.Limits(max_connections=None, max_keepalive_connections=20),
+        follow_redirects=False,
+        trust_env=False,
+        # Packing what crosses loopback costs more than it saves; a browser's own wish is passed on as it is.
+        headers={"Accept-Encoding": "identity"},
+    )
+
+
+def range_parameters(shown: Range) -> dict[str, str]:
+    """How the API is told a range."""
+    if shown.preset:
+        return {"range": shown.preset}
+    return {"from": write_time(shown.start), "to": write_time(shown.end)}
+
+
+class ApiClient:
+    """Typed reads. All raise ApiProblem."""
+
+    def __init__(self, http: httpx.AsyncClient) -> None:
+        self.http = http
+
+    async def bandwidth(self, reader: Reader) -> BandwidthAnswer:
+        return await self._get(reader, "/api/stats/bandwidth", {}, BandwidthAnswer)
+
+    async def timeline(self, reader: Reader, shown: Range, *, split: str) -> TimelineAnswer:
+        parameters = {**range_parameters(shown), "split": split}
+        return await self._get(reader, "/api/stats/timeline", parameters, TimelineAnswer)
+
+    async def applications(self, reader: Reader, shown: Range, *, limit: int, **more: str | int) -> ApplicationsAnswer:
+        parameters = {**range_parameters(shown), "limit": limit, **more}
+        return await self._get(reader, "/api/applications", parameters, ApplicationsAnswer)
+
+    async def domains(self, reader: Reader, shown: Range, *, limit: int, **more: str | int) -> DomainsAnswer:
+        parameters = {**range_parameters(shown), "limit": limit, **more}
+        return await self._get(reader, "/api/domains", parameters, DomainsAnswer)
+
+    async def hosts(self, reader: Reader, shown: Range) -> HostsAnswer:
+        return await self._get(reader, "/api/hosts", range_parameters(shown), HostsAnswer)
+
+    async def alive(self) -> bool:
+        """Whether the API's process answers within half a second."""
+        try:
+            answer = await self.http.get("/api/health", timeout=PULSE_SECONDS)
+        except httpx.HTTPError:
+            return False
+        return answer.status_code < 500
+
+    async def together(self, reads: Awaitable[T]) -> T:
+        """Await reads for as long as the API lives. A dead or stopped API is known within two seconds."""
+        task = asyncio.ensure_future(reads)
+        try:
+            done, _ = await asyncio.wait([task], timeout=PATIENCE_SECONDS)
+            if not done and not await self.alive():
+                raise ApiProblem(0, "The API did not answer.")
+            return await task
+        finally:
+            if not task.done():
+                task.cancel()
+                with contextlib.suppress(asyncio.CancelledError, ApiProblem):
+                    await task
+
+    async def open_session(self, reader: Reader, *, code: str = "", token: str = "") -> list[str]:
+        """Exchange a login code, or a token, for a session. Returns its Set-Cookie lines.
+
+        A token buys a code first, so that there is one way into a session.
+        """
+        if token:
+            bearer = msgspec.structs.replace(reader, cookie="", authorization=f"Bearer {token}")
+            answer = await self._send(bearer, "POST", "/api/session/codes")
+            code = _decode(answer, LoginCode).code
+        answer = await self._send(reader, "POST", "/api/session", {"code": code})
+        return answer.headers.get_list("set-cookie")
+
+    async def close_session(self, reader: Reader) -> list[str]:
+        """End the session. Returns the Set-Cookie lines that take the cookie away."""
+        return (await self._send(reader, "DELETE", "/api/session")).headers.get_list("set-cookie")
+
+    @contextlib.asynccontextmanager
+    async def live(self, reader: Reader) -> AsyncIterator[AsyncIterator[LiveEvent]]:
+        """The live stream; silence of more than ANSWER_SECONDS ends it with ApiProblem."""
+        headers = {**reader.headers(), "Accept": "text/event-stream"}
+        try:
+            async with self.http.stream("GET", "/api/live", headers=headers) as answer:
+                if answer.status_code != 200:
+                    await answer.aread()
+                    raise _problem(answer)
+                yield _live_events(answer)
+        except httpx.HTTPError as error:
+            raise _unreachable(error) from None
+
+    async def _get(self, reader: Reader, path: str, parameters: Mapping[str, str | int], kind: type[T]) -> T:
+        return _decode(await self._send(reader, "GET", path, parameters=parameters), kind)
+
+    async def _send(
+        self,
+        reader: Reader,
+        method: str,
+        path: str,
+        body: object = None,
+        *,
+        parameters: Mapping[str, str | int] | None = None,
+    ) -> httpx.Response:
+        try:
+            answer = await self.http.request(
+                method, path, params=parameters, json=body, headers={**reader.headers(), "Accept": "application/json"}
+            )
+        except httpx.HTTPError as error:
+            API_READS.labels("unreachable").inc()
+            raise _unreachable(error) from None
+        API_READS.labels("ok" if answer.is_success else str(answer.status_code)).inc()
+        if not answer.is_success:
+            raise _problem(answer)
+        return answer
+
+
+async def _live_events(answer: httpx.Response) -> AsyncIterator[LiveEvent]:
+    """Events of an SSE body (WHATWG HTML 9.2.6); comments and other fields are skipped."""
+    data: list[str] = []
+    async for line in answer.aiter_lines():
+        if line.startswith("data:"):
+            data.append(line[5:].removeprefix(" "))
+        elif not line and data:
+            try:
+                yield msgspec.json.decode("\n".join(data), type=LiveEvent)
+            except msgspec.MsgspecError as error:
+                raise ApiProblem(502, f"The API sent a live event that this page cannot read: {error}") from None
+            data = []
+
+
+def _decode(answer: httpx.Response, kind: type[T]) -> T:
+    try:
+        return msgspec.json.decode(answer.content, type=kind)
+    except msgspec.MsgspecError as error:
+        raise ApiProblem(502, f"The API sent an answer that this page cannot read: {error}") from None
+
+
+def _problem(answer: httpx.Response) -> ApiProblem:
+    try:
+        detail = msgspec.json.decode(answer.content, type=Problem).detail
+    except msgspec.MsgspecError:
+        detail = ""
+    return ApiProblem(answer.status_code, detail or f"The API answered {answer.status_code}.")
+
+
+def _unreachable(error: httpx.HTTPError) -> ApiProblem:
+    if isinstance(error, httpx.TimeoutException) and not isinstance(error, httpx.ConnectTimeout):
+        return ApiProblem(0, f"The API did not answer within {ANSWER_SECONDS:g} s.")
+    return ApiProblem(0, "The API cannot be reached.")

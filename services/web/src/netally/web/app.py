@@ -1,0 +1,134 @@
+"""The web service: settings in, a Litestar application out. Nothing is opened before it starts."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator
+from typing import Any
+
+import structlog
+import uvicorn
+from litestar import Litestar, MediaType, Request, Response, get
+from litestar.config.compression import CompressionConfig
+from litestar.datastructures import State
+from litestar.exceptions import HTTPException
+from prometheus_client import generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+
+from netally.telemetry.logging import configure_logging
+from netally.telemetry.settings import SettingsError, load_settings
+from netally.web.api_client import ApiClient, ApiProblem, open_client
+from netally.web.assets import static_file
+from netally.web.faults import on_any_fault, on_api_problem, on_http_fault, on_range_fault
+from netally.web.pages import applications_page, domains_page, hosts_page, live_stream, overview
+from netally.web.proxy import api_proxy
+from netally.web.ranges import RangeError, server_zone
+from netally.web.security import set_headers
+from netally.web.sessions import appearance, login, login_page, logout
+from netally.web.settings import WebSettings
+from netally.web.visits import Clock, wall_clock
+
+FORM_LIMIT = 16 * 1024
+UNPACKED = ["^/api", "^/live", "^/static"]
+"""Passed on as they came, streams, and files that are packed already."""
+
+log = structlog.get_logger()
+
+
+@get("/livez", media_type=MediaType.TEXT, include_in_schema=False)
+async def livez() -> str:
+    return "ok\n"
+
+
+@get("/readyz", include_in_schema=False)
+async def readyz(request: Request[Any, Any, Any]) -> Response[dict[str, Any]]:
+    """Ready when the API answers: without it there is nothing to show."""
+    alive = await request.app.state.api.alive()
+    waiting = {} if alive else {"api": "the API does not answer"}
+    return Response({"ready": alive, "waiting_for": waiting}, status_code=200 if alive else 503)
+
+
+@get("/metrics", include_in_schema=False)
+async def metrics() -> Response[bytes]:
+    return Response(generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+
+def create_app(settings: WebSettings | None = None, *, clock: Clock = wall_clock) -> Litestar:
+    """The application. Opens no connection; the pool to the API lives as long as the application runs."""
+    settings = settings or WebSettings()
+
+    @contextlib.asynccontextmanager
+    async def api_connection(app: Litestar) -> AsyncIterator[None]:
+        async with open_client(settings.api_base) as http:
+            app.state.api = ApiClient(http)
+            yield
+
+    return Litestar(
+        route_handlers=[
+            overview, applications_page, domains_page, hosts_page, live_stream, login_page, login, logout, appearance,
+            static_file, api_proxy, livez, readyz, metrics,
+        ],
+        lifespan=[api_connection],
+        state=State({"zone": server_zone(settings.timezone), "clock": clock}),
+        before_send=[set_headers],
+        compression_config=CompressionConfig(backend="gzip", gzip_compress_level=6, exclude=UNPACKED),
+        exception_handlers={
+            ApiProblem: on_api_problem,
+            RangeError: on_range_fault,
+            HTTPException: on_http_fault,
+            Exception: on_any_fault,
+        },
+        request_max_body_size=FORM_LIMIT,
+        openapi_config=None,
+        logging_config=None,
+    )  # fmt: skip
+
+
+def listen(address: str, port: int) -> socket.socket:
+    """A bound socket. Raises OSError."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    listener = socket.socket(family)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((address, port))
+    except OSError:
+        listener.close()
+        raise
+    return listener
+
+
+def main() -> None:
+    """Serve until SIGTERM or SIGINT; exit code 0 then, 1 when the settings or the port are no good."""
+    try:
+        settings = load_settings(WebSettings)
+    except SettingsError as error:
+        sys.exit(f"netally web: {error}")
+    configure_logging("web", settings.log_level)
+    try:
+        listener = listen(settings.bind, settings.web_port)
+    except OSError as error:
+        sys.exit(
+            f"netally web: cannot listen on {settings.bind}:{settings.web_port}: {error.strerror}. "
+            "Set NETALLY_WEB_PORT to a free port."
+        )
+    # uvicorn raises the signal again once it has shut down; without these that would be the exit code.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: None)
+    config = uvicorn.Config(
+        create_app(settings),
+        http="httptools",
+        loop="uvloop",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        # Open live streams end by themselves only when their reader leaves.
+        timeout_graceful_shutdown=1,
+        timeout_keep_alive=30,
+    )
+    log.info("web listens", address=settings.bind, port=listener.getsockname()[1], api=settings.api_base)
+    uvicorn.Server(config).run(sockets=[listener])
+    log.info("web stopped")

@@ -1,0 +1,15 @@
+"""Counters of the web service."""
+
+from __future__ import annotations
+
+from prometheus_client import Counter, Gauge, Histogram
+
+PAGE_SECONDS = Histogram(
+    "netally_web_page_seconds",
+    "Time to answer a page, by page and status",
+    ["page", "status"],
+    buckets=(0.01, 0.025, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10),
+)
+API_READS = Counter("netally_web_api_reads_total", "Reads of the API, by outcome", ["outcome"])
+LIVE_STREAMS = Gauge("netally_web_live_streams", "Open live streams")
+PROXIED = Counter("netally_web_proxied_total", "Requests passed on to the API, by status class", ["status"])

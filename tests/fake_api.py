@@ -1,0 +1,377 @@
+"""An API for the tests of the pages: the real paths, parameters and Structs, figures made up but adding up.
+
+Change ``FakeApi``'s fields to make it slow, broken, empty or hostile. Run it with `serve`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import math
+import threading
+import time
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import msgspec
+import uvicorn
+from litestar import Litestar, Request, Response, delete, get, post
+from litestar.response import Stream
+
+from netally.contracts.queries import (
+    ApplicationRow,
+    ApplicationsAnswer,
+    Bandwidth,
+    BandwidthAnswer,
+    DomainRow,
+    DomainsAnswer,
+    DomainUser,
+    HostBandwidth,
+    HostRow,
+    HostsAnswer,
+    LiveEvent,
+    Login,
+    LoginCode,
+    Meta,
+    Mover,
+    Problem,
+    Session,
+    TimelineAnswer,
+    TimelinePoint,
+    TimelineSeries,
+)
+from tests.services import free_port, wait_until
+
+TOKEN = "an-admin-token-for-tests"
+CODE = "a-login-code"
+COOKIE = "netally_session=opened"
+
+RANGES = {"15m": 900, "1h": 3600, "24h": 86400, "7d": 604800, "30d": 2592000, "1y": 31536000}
+BUCKETS = {900: 5, 3600: 10, 86400: 300, 604800: 1800, 2592000: 10800, 31536000: 86400}
+
+APPS = [
+    ("restic", "/usr/bin/restic", 6.2, 208.4, 2), ("firefox", "/usr/lib/firefox/firefox", 148.7, 9.6, 1204),
+    ("chrome", "/opt/google/chrome/chrome", 121.3, 11.9, 866), ("postgres", "/usr/bin/postgres", 41.5, 58.9, 3),
+    ("containerd", "/usr/bin/containerd", 96.8, 2.1, 17), ("nginx", "/usr/sbin/nginx", 7.8, 61.2, 41),
+    ("git", "/usr/bin/git", 33.4, 4.4, 9), ("zoom", "/opt/zoom/zoom", 18.6, 15.2, 12),
+    ("apt", "/usr/bin/apt", 28.9, 0.4, 6), ("rsync", "/usr/bin/rsync", 12.4, 13.8, 4),
+    ("curl", "/usr/bin/curl", 5.1, 0.2, 31), ("sshd", "/usr/sbin/sshd", 1.4, 2.2, 5),
+]  # fmt: skip
+DOMAINS = [
+    ("backblazeb2.com", ["restic"], 5.8, 204.9), ("googlevideo.com", ["firefox", "chrome"], 118.4, 3.2),
+    ("cloudflarestorage.com", ["containerd"], 88.6, 1.9), ("db-02.lan", ["postgres"], 24.7, 31.6),
+    ("github.com", ["git", "firefox", "chrome", "curl"], 37.9, 6.8), ("akamaized.net", ["chrome"], 41.2, 1.1),
+    ("zoom.us", ["zoom"], 17.9, 14.6), ("mozilla.net", ["firefox"], 27.3, 0.4),
+    ("googleapis.com", ["chrome", "curl"], 19.8, 6.1), ("wikimedia.org", ["firefox"], 14.6, 0.2),
+    ("deb.debian.org", ["apt"], 14.2, 0.2),
+]  # fmt: skip
+
+
+class FakeApi(msgspec.Struct):
+    """What the fake answers; change a field between requests."""
+
+    hosts: list[str] = msgspec.field(default_factory=lambda: ["gw-berlin", "nas-01", "build-02", "lap-03"])
+    silent: list[str] = msgspec.field(default_factory=list)
+    paused: list[str] = msgspec.field(default_factory=list)
+    apps: list[tuple[str, str, float, float, int]] = msgspec.field(default_factory=lambda: list(APPS))
+    domains: list[tuple[str, list[str], float, float]] = msgspec.field(default_factory=lambda: list(DOMAINS))
+    more_apps: int = 141
+    measured_share: float = 1.0
+    measured_seconds: int | None = None
+    """How long ago the first agent began; null for ever."""
+    gap: tuple[float, float] | None = (0.54, 0.575)
+    late_seconds: int = 8
+    delay: float = 0.0
+    broken: dict[str, int] = msgspec.field(default_factory=dict)
+    """Path → status it answers."""
+    seen: list[Request[Any, Any, Any]] = msgspec.field(default_factory=list)
+    live_streams: int = 0
+    level: float = 1.0
+    """Multiplies the live rates."""
+
+    def meta(self, length: int, now: int, tier: str = "1m") -> Meta:
+        reported = [name for name in self.hosts if name not in self.silent]
+        return Meta(
+            tier, now - length * 1000, now, len(self.hosts), len(reported), list(self.silent),
+            now - self.late_seconds * 1000 if reported else None, self.measured_share if self.hosts else None, 38,
+        )  # fmt: skip
+
+    def rates(self, second: int) -> tuple[float | None, float | None]:
+        if len(self.silent) == len(self.hosts):
+            return None, None
+        return (
+            self.level * 1e6 * (11.2 + 2 * math.sin(second / 5) + math.sin(second * 1.7)),
+            self.level * 1e6 * (4.2 + math.sin(second / 3) + 0.5 * math.sin(second * 2.3)),
+        )
+
+    def movers(self, second: int) -> list[Mover]:
+        if not self.hosts:
+            return []
+        found = []
+        for index, (name, users, bytes_in, bytes_out) in enumerate(self.domains):
+            swing = 1 + 0.4 * math.sin(second / 4 + index)
+            found.append(
+                Mover(
+                    self.hosts[index % len(self.hosts)], users[0], name if index != 7 else "", f"203.0.113.{index}",
+                    int(bytes_in * swing * 5e5), int(bytes_out * swing * 5e5), bytes_in * swing * 8e3,
+                    bytes_out * swing * 8e3, second * 1000,
+                )
+            )  # fmt: skip
+        return sorted(found, key=lambda mover: -mover.rate_in - mover.rate_out)
+
+    def bandwidths(self, second: int) -> list[HostBandwidth]:
+        rate_in, rate_out = self.rates(second)
+        count = max(len(self.hosts) - len(self.silent), 1)
+        return [
+            HostBandwidth(name, None, None, None)
+            if name in self.silent or name in self.paused
+            else HostBandwidth(name, (rate_in or 0) / count * (0.5 + index % 3 * 0.5), (rate_out or 0) / count, second)
+            for index, name in enumerate(self.hosts)
+        ]
+
+
+def now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def length_of(request: Request[Any, Any, Any]) -> int:
+    query = request.query_params
+    if "from" in query:
+        from datetime import datetime
+
+        return round((datetime.fromisoformat(query["to"]) - datetime.fromisoformat(query["from"])).total_seconds())
+    return RANGES[query.get("range", "1h")]
+
+
+def create_fake(fake: FakeApi) -> Litestar:
+    """The fake as an application."""
+
+    def opened(request: Request[Any, Any, Any]) -> bool:
+        fake.seen.append(request)
+        return COOKIE in request.headers.get("cookie", "") or request.headers.get("authorization") == f"Bearer {TOKEN}"
+
+    def refuse(status: int, detail: str) -> Response[Any]:
+        return Response(Problem("No", status, detail), status_code=status, media_type="application/problem+json")
+
+    async def guard(request: Request[Any, Any, Any]) -> Response[Any] | None:
+        if fake.delay:
+            await asyncio.sleep(fake.delay)
+        anonymous = request.url.path == "/api/health" or (
+            request.method == "POST" and request.url.path == "/api/session"
+        )
+        if not opened(request) and not anonymous:
+            return refuse(401, "Log in.")
+        if status := fake.broken.get(request.url.path):
+            return refuse(status, "The database did not answer within 5 s.")
+        return None
+
+    @get("/api/health")
+    async def health() -> dict[str, Any]:
+        return {"ready": True, "parts": [], "version": "1"}
+
+    @get("/api/stats/bandwidth")
+    async def bandwidth() -> BandwidthAnswer:
+        second = int(time.time())
+        history = [fake.rates(at) for at in range(second - 60, second)]
+        total = Bandwidth(*fake.rates(second))
+        return BandwidthAnswer(
+            5, total, fake.bandwidths(second), fake.movers(second), [each[0] for each in history],
+            [each[1] for each in history], fake.meta(60, now_ms(), "live"),
+        )  # fmt: skip
+
+    @get("/api/stats/timeline")
+    async def timeline(request: Request[Any, Any, Any], split: str = "none") -> TimelineAnswer:
+        now, length = now_ms(), length_of(request)
+        bucket = next(step for longest, step in BUCKETS.items() if length <= longest)
+        first = now // 1000 // bucket * bucket - length // bucket * bucket + bucket
+        starts = list(range(first, now // 1000 + 1, bucket))
+        bands = [*enumerate(fake.apps[:6], 1), (None, ("others", "", 60.0, 40.0, 0)), (0, ("", "", 33.9, 20.2, 0))]
+        if split == "none":
+            bands = [(None, ("all", "", 588.0, 424.0, 0))]
+
+        def known(index: int, second: int) -> bool:
+            share = index / max(len(starts), 1)
+            began = fake.measured_seconds is None or second >= now / 1000 - fake.measured_seconds
+            return bool(fake.hosts) and began and not (fake.gap and fake.gap[0] <= share < fake.gap[1])
+
+        def point(index: int, second: int, size_in: float, size_out: float, seed: int) -> TimelinePoint:
+            if not known(index, second):
+                return TimelinePoint(second * 1000, None, None, 0.0)
+            share = index / max(len(starts), 1)
+            wave = max(0.05, 1 + 0.7 * math.sin(share * 9 + seed) + 0.25 * math.sin(share * 61 * (seed + 1)))
+            if second + bucket > now / 1000:
+                share_now = max(now / 1000 - second, 0.5) / bucket
+                return TimelinePoint(
+                    second * 1000,
+                    int(size_in * wave * 2e4 * bucket * share_now),
+                    int(size_out * wave * 2e4 * bucket * share_now),
+                    share_now,
+                )
+            measured = 0.9 if 0.78 <= index / len(starts) < 0.85 else 1.0
+            return TimelinePoint(
+                second * 1000, int(size_in * wave * 2e4 * bucket), int(size_out * wave * 2e4 * bucket), measured
+            )
+
+        series = [
+            TimelineSeries(name, [point(i, s, a, b, seed) for i, s in enumerate(starts)], ident)
+            for seed, (ident, (name, _, a, b, _n)) in enumerate(bands)
+        ] if fake.hosts else []  # fmt: skip
+        if not fake.hosts and split == "none":
+            series = [TimelineSeries("all", [TimelinePoint(s * 1000, None, None, 0.0) for s in starts])]
+        return TimelineAnswer(bucket, series, fake.meta(length, now))
+
+    @get("/api/applications")
+    async def applications(request: Request[Any, Any, Any], limit: int = 50, sort: str = "bytes") -> ApplicationsAnswer:
+        now = now_ms()
+        rows = [
+            ApplicationRow(
+                number,
+                name,
+                path,
+                "ada" if number % 2 else "root",
+                int(a * 1e9),
+                int(b * 1e9),
+                n * 7,
+                n,
+                1 + number % 3,
+                now - number * 61_000,
+            )
+            for number, (name, path, a, b, n) in enumerate(fake.apps, 1)
+        ]
+        if fake.apps:
+            rows.append(ApplicationRow(0, "", "", "", int(33.9e9), int(20.2e9), 40, 12, 4, now - 5000))
+        order = {
+            "bytes": lambda row: -row.bytes_in - row.bytes_out, "bytes_in": lambda row: -row.bytes_in,
+            "bytes_out": lambda row: -row.bytes_out, "name": lambda row: row.name,
+            "connections": lambda row: -row.connections, "last_used": lambda row: -row.last_used,
+        }  # fmt: skip
+        rows.sort(key=order[sort])
+        shown, rest = rows[:limit], rows[limit:]
+        more = fake.more_apps if fake.apps else 0
+        rest_in = sum(row.bytes_in for row in rest) + more * 230_000_000
+        rest_out = sum(row.bytes_out for row in rest) + more * 120_000_000
+        return ApplicationsAnswer(
+            shown, len(rest) + more, rest_in, rest_out, rest_in + sum(row.bytes_in for row in shown),
+            rest_out + sum(row.bytes_out for row in shown), fake.meta(length_of(request), now),
+        )  # fmt: skip
+
+    @get("/api/domains")
+    async def domains(request: Request[Any, Any, Any], limit: int = 50, sort: str = "bytes") -> DomainsAnswer:
+        now = now_ms()
+        rows = [
+            DomainRow(
+                number, name, ["tls_sni", "dns"] if number % 2 else ["quic_sni"],
+                [DomainUser(index, user, int(a * 1e9 / len(users))) for index, user in enumerate(users, 1)],
+                int(a * 1e9), int(b * 1e9), number * 5, 1, now - number * 47_000,
+            )
+            for number, (name, users, a, b) in enumerate(fake.domains, 1)
+        ]  # fmt: skip
+        if sort == "name":
+            rows.sort(key=lambda row: row.name)
+        if fake.domains:
+            rows.append(DomainRow(0, "", [], [], int(17.2e9), int(13.4e9), 20, 4, now - 9000))
+        shown, rest = rows[:limit], rows[limit:]
+        # As much as the applications have, so that the totals of both tables agree.
+        all_apps = (await applications.fn(request)) if fake.domains and fake.apps else None
+        more = 2317 if all_apps else 0
+        rest_in = sum(row.bytes_in for row in rest)
+        rest_out = sum(row.bytes_out for row in rest)
+        if all_apps:
+            rest_in = all_apps.total_bytes_in - sum(row.bytes_in for row in shown)
+            rest_out = all_apps.total_bytes_out - sum(row.bytes_out for row in shown)
+        return DomainsAnswer(
+            shown, len(rest) + more, rest_in, rest_out, rest_in + sum(row.bytes_in for row in shown),
+            rest_out + sum(row.bytes_out for row in shown), fake.meta(length_of(request), now),
+        )  # fmt: skip
+
+    @get("/api/hosts")
+    async def hosts(request: Request[Any, Any, Any]) -> HostsAnswer:
+        now = now_ms()
+
+        def state_of(name: str) -> str:
+            return "silent" if name in fake.silent else "paused" if name in fake.paused else "reporting"
+
+        return HostsAnswer(
+            [
+                HostRow(
+                    index + 1, name, "agent", state_of(name), "packets", "", "0.1.0", 5,
+                    now - (8_600_000 if name in fake.silent else 4000), now - fake.late_seconds * 1000,
+                    int(10e9 * (index + 1)), int(7e9), 0, 0, 3 if index == 1 else 0, ["eth0"],
+                )
+                for index, name in enumerate(fake.hosts)
+            ],
+            fake.meta(length_of(request), now),
+        )  # fmt: skip
+
+    @get("/api/live")
+    async def live() -> Stream:
+        async def events() -> AsyncIterator[str]:
+            fake.live_streams += 1
+            try:
+                yield "retry: 2000\n\n"
+                while True:
+                    second = int(time.time())
+                    event = LiveEvent(
+                        now_ms(), Bandwidth(*fake.rates(second)), fake.bandwidths(second), fake.movers(second)
+                    )
+                    yield f"id: {second}\nevent: live\ndata: {msgspec.json.encode(event).decode()}\n\n"
+                    await asyncio.sleep(0.3)
+            finally:
+                fake.live_streams -= 1
+
+        return Stream(events(), media_type="text/event-stream")
+
+    @post("/api/session/codes", status_code=201)
+    async def make_code() -> LoginCode:
+        return LoginCode(CODE, now_ms() + 600_000)
+
+    @post("/api/session", status_code=200)
+    async def log_in(data: Login) -> Response[Any]:
+        if data.code != CODE:
+            return refuse(401, "The code is not valid.")
+        header = {"Set-Cookie": f"{COOKIE}; Path=/; HttpOnly; SameSite=Lax"}
+        return Response(Session("admin", now_ms() + 1000), headers=header)
+
+    @delete("/api/session", status_code=200)
+    async def log_out() -> Response[Any]:
+        return Response(None, headers={"Set-Cookie": "netally_session=; Path=/; Max-Age=0"})
+
+    @get("/api/echo")
+    async def echo(request: Request[Any, Any, Any]) -> dict[str, Any]:
+        return {"headers": dict(request.headers), "query": request.scope["query_string"].decode()}
+
+    @post("/api/echo", status_code=200)
+    async def echo_body(request: Request[Any, Any, Any]) -> dict[str, Any]:
+        return {"size": len(await request.body())}
+
+    return Litestar(
+        [health, bandwidth, timeline, applications, domains, hosts, live, make_code, log_in, log_out, echo, echo_body],
+        before_request=guard,
+        openapi_config=None,
+        logging_config=None,
+        request_max_body_size=None,
+    )
+
+
+@contextlib.contextmanager
+def serve(app: Any, port: int = 0) -> Iterator[str]:
+    """Run an ASGI application on a port of 127.0.0.1 in a thread; yields its base URL."""
+    port = port or free_port()
+    config = uvicorn.Config(
+        app,
+        host="127.0.0.1",
+        port=port,
+        log_config=None,
+        access_log=False,
+        timeout_graceful_shutdown=1,
+        http="httptools",
+    )
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    wait_until(lambda: server.started)
+    try:
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        server.should_exit = True
+        thread.join(10)
