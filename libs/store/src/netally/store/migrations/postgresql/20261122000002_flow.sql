@@ -28,7 +28,7 @@ COMMENT ON COLUMN flow.scope IS '0 unknown, 1 internet, 2 private, 3 loopback, 4
 COMMENT ON COLUMN flow.role IS 'Of this host: 0 unknown, 1 client, 2 server';
 COMMENT ON COLUMN flow.domain_source IS '0 none, 1 extension, 2 tls_sni, 3 quic_sni, 4 http, 5 dns, 6 dns_query, 7 ech_outer';
 COMMENT ON COLUMN flow.process_source IS '0 none, 1 ebpf, 2 sock_diag, 3 proc';
-CREATE INDEX flow_time ON flow USING brin (time) WITH (pages_per_range = 16);
+CREATE INDEX flow_time ON flow USING brin (time) WITH (pages_per_range = 128);
 
 -- Where the bytes of each interface counter went; the causes of an interval and interface sum to the counter.
 CREATE TABLE tally (
@@ -43,7 +43,7 @@ CREATE TABLE tally (
 ) PARTITION BY RANGE (time);
 COMMENT ON COLUMN tally.cause IS
     '0 unknown, 1 attributed, 2 no_name, 3 no_process, 4 not_ip, 5 forwarded, 6 kernel, 7 header_difference, 8 lost_ring, 9 lost_map, 10 lost_spool, 11 paused';
-CREATE INDEX tally_time ON tally USING brin (time) WITH (pages_per_range = 16);
+CREATE INDEX tally_time ON tally USING brin (time) WITH (pages_per_range = 128);
 
 -- How much of each interval each host measured: tells a real zero from a gap.
 CREATE TABLE coverage (
@@ -55,7 +55,7 @@ CREATE TABLE coverage (
     paused            boolean NOT NULL
 ) PARTITION BY RANGE (time);
 COMMENT ON COLUMN coverage.mode IS '0 none, 1 ebpf, 2 packets, 3 unprivileged, 4 replay';
-CREATE INDEX coverage_time ON coverage USING brin (time) WITH (pages_per_range = 16);
+CREATE INDEX coverage_time ON coverage USING brin (time) WITH (pages_per_range = 128);
 
 CREATE TABLE tab_activity (
     time      timestamptz NOT NULL,

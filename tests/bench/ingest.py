@@ -1,0 +1,221 @@
+"""Publish → committed flows a second, through the real bus, aggregator process and database, against a bare COPY.
+
+Workload: batches of 500 flows of 20 hosts, 60 applications and 2,000 domains in Zipf order, 20 % IPv6; published as
+fast as the bus takes them. The peer is one COPY of the same rows, ready as tuples, into a table without index,
+partition, ledger or bus, on the same server and with the same codecs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import nats
+
+from netally.aggregator import rows
+from netally.bus import subjects
+from netally.contracts.flow import App, FlowRecord, FlowsObserved
+from netally.contracts.wire import ENCODING_HEADER, ZSTD, encode_batch
+from netally.store import tables
+from netally.store.database import DatabaseSettings, open_pool
+from tests.builders import make_batch, make_flow_record
+from tests.services import NatsServer, PostgresServer, eventually
+
+HOSTS = 20
+BATCHES = 1_200
+FLOWS = 500
+WINDOW = 64
+
+
+def make_workload(seed: int = 7, batches: int = BATCHES) -> list[FlowsObserved]:
+    """Batches in the order they are published; each host's sequences count from 1, times end now."""
+    chance = random.Random(seed)
+    apps = [App(name=f"app-{n}", executable=f"/usr/bin/app-{n}", user="ada") for n in range(60)]
+    domains = [f"host-{n}.example.org" for n in range(2_000)]
+    addresses = [chance.randbytes(16 if n % 5 == 0 else 4) for n in range(5_000)]
+
+    def zipf(size: int) -> int:
+        return min(int(size ** chance.random()) - 1, size - 1)
+
+    def record(table: dict[str, int]) -> FlowRecord:
+        domain = table.setdefault(domains[zipf(len(domains))], len(table) + 1)
+        return make_flow_record(
+            app=1 + zipf(len(apps)),
+            domain=domain,
+            remote=addresses[zipf(len(addresses))],
+            bytes_in=chance.randrange(40, 200_000),
+            bytes_out=chance.randrange(40, 20_000),
+            packets_in=chance.randrange(1, 200),
+            packets_out=chance.randrange(1, 100),
+            server_port=chance.choice((443, 443, 443, 80, 53, 22)),
+        )
+
+    made = []
+    newest = int(time.time()) // 5 * 5_000
+    for number in range(batches):
+        table: dict[str, int] = {}
+        records = [record(table) for _ in range(FLOWS)]
+        sequence = number // HOSTS + 1
+        made.append(
+            make_batch(
+                records,
+                apps=apps,
+                domains=list(table),
+                host=f"host-{number % HOSTS}",
+                epoch=f"{number % HOSTS:032x}",
+                sequence=sequence,
+                start=newest - (batches // HOSTS - sequence) * 5_000,
+            )
+        )
+    return made
+
+
+@asynccontextmanager
+async def servers() -> AsyncIterator[tuple[NatsServer, PostgresServer]]:
+    """A bus and a database of the bench's own."""
+    directory = Path(tempfile.mkdtemp(prefix="netally-bench-"))
+    directory.chmod(0o755)
+    for name in ("nats", "postgres"):
+        (directory / name).mkdir()
+    bus, database = NatsServer(directory / "nats"), PostgresServer(directory / "postgres")
+    try:
+        await asyncio.to_thread(bus.start)
+        await asyncio.to_thread(database.start)
+        yield bus, database
+    finally:
+        bus.stop()
+        database.stop()
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+async def bare_copy(url: str, workload: list[FlowsObserved]) -> float:
+    """Flows a second of one COPY."""
+    ready = [
+        row
+        for batch in workload
+        for row in rows.flow_rows(batch, batch.start, 1, range(100), range(2_001), batch.start)
+    ]
+    pool = await open_pool(DatabaseSettings(url), "bench")
+    try:
+        await pool.execute(
+            "CREATE TABLE bare AS SELECT 'epoch'::timestamptz AS time, 0 AS host_id, 0 AS app_id, 0 AS domain_id, "
+            "0 AS site_id, 0::smallint AS scope, 0::smallint AS protocol, 0 AS server_port, 0::smallint AS role, "
+            "inet '::' AS remote, 0::bigint AS bytes_in, 0::bigint AS bytes_out, 0::bigint AS packets_in, "
+            "0::bigint AS packets_out, 0::bigint AS retrans, 0 AS connections, 0::smallint AS domain_source, "
+            "0::smallint AS process_source, 'epoch'::timestamptz AS received_at WITH NO DATA"
+        )
+        async with pool.acquire() as connection:
+            began = time.perf_counter()
+            count = await tables.copy(connection, tables.FLOW._replace(name="bare"), ready)
+            return count / (time.perf_counter() - began)
+    finally:
+        await pool.close()
+
+
+async def publish_to_committed(bus: NatsServer, url: str, workload: list[FlowsObserved]) -> dict[str, float]:
+    """Flows a second from the first publish to the last commit, and the aggregator's cost."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "netally.aggregator"),
+        env={
+            **os.environ,
+            "NETALLY_NATS_URL": bus.url,
+            "NETALLY_DATABASE_URL": url,
+            "NETALLY_AGGREGATOR_PORT": "0",
+            "NETALLY_LOG_LEVEL": "warning",
+        },
+    )
+    client = await nats.connect(bus.url)
+    try:
+        js = client.jetstream(publish_async_max_pending=WINDOW)
+
+        async def consumer_is_there() -> Any:
+            return await js.consumer_info("FLOWS", "aggregator")
+
+        await eventually(consumer_is_there, within=30)
+        messages = [(subjects.flows(batch.host), encode_batch(batch)) for batch in workload]
+        total = sum(len(batch.records) for batch in workload)
+        watcher = await asyncpg.connect(url)
+        cpu = _cpu_seconds(process.pid)
+        began = time.perf_counter()
+        for number, (subject, body) in enumerate(messages):
+            await js.publish_async(
+                subject, body, headers={ENCODING_HEADER: ZSTD, "Nats-Msg-Id": str(number)}, wait_stall=30
+            )
+        await js.publish_async_completed()
+        published = time.perf_counter() - began
+
+        async def all_committed() -> bool:
+            return bool(await watcher.fetchval("SELECT coalesce(sum(low_water), 0) FROM ledger") == len(messages))
+
+        await eventually(all_committed, within=120, every=0.02)
+        seconds = time.perf_counter() - began
+        cpu = _cpu_seconds(process.pid) - cpu
+        assert await watcher.fetchval("SELECT count(*) FROM flow") == total
+        await watcher.close()
+        return {
+            "rate": total / seconds,
+            "published": total / published,
+            "cpu": cpu / total * 1e6,
+            "rss": _rss(process.pid),
+        }
+    finally:
+        await client.close()
+        process.terminate()
+        await process.wait()
+
+
+def _cpu_seconds(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def _rss(pid: int) -> float:
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM"))
+
+
+async def measure() -> list[dict[str, Any]]:
+    """Lines of the bench table: name, value, unit, against, ratio, workload."""
+    workload = make_workload()
+    async with servers() as (bus, database):
+        url = await database.create_database()
+        bare = await bare_copy(url, workload)
+        url = await database.create_database()
+        ours = await publish_to_committed(bus, url, workload)
+    about = f"{len(workload)} batches of {FLOWS} flows, {HOSTS} hosts, one aggregator"
+    return [
+        {
+            "name": "ingest: publish to committed",
+            "value": round(ours["rate"]),
+            "unit": "flows/s",
+            "against": f"bare COPY of the same rows, {round(bare)} flows/s",
+            "ratio": round(ours["rate"] / bare, 3),
+            "workload": about,
+        },
+        {
+            "name": "ingest: processor time of the aggregator",
+            "value": round(ours["cpu"], 2),
+            "unit": "us/flow",
+            "against": None,
+            "ratio": None,
+            "workload": about,
+        },
+        {
+            "name": "ingest: most memory of the aggregator",
+            "value": round(ours["rss"]),
+            "unit": "MB",
+            "against": None,
+            "ratio": None,
+            "workload": about,
+        },
+    ]
