@@ -43,7 +43,7 @@ _U32 = Struct("!I")
 # Extension headers of 8 bytes and more whose second byte counts further 8-byte words (RFC 8200, RFC 6275, 7401, 5533).
 _EXTENSIONS = frozenset((HOP_BY_HOP, ROUTING, DESTINATION_OPTIONS, 135, 139, 140))
 
-_VXLAN_PORTS = frozenset((4789, 8472))
+_VXLAN_PORTS = frozenset((4789, 4790, 8472))
 _GENEVE_PORT = 6081
 _GTP_PORT = 2152
 _CAPWAP_DATA_PORT = 5247
@@ -272,10 +272,8 @@ def _udp_tunnel(frame: bytes, packet: Packet) -> link_layer.Network | None:
         return None
     if _GTP_PORT in ports:
         return _gtp(frame, start, end)
-    if _VXLAN_PORTS.intersection(ports):  # RFC 7348: the I flag, reserved bits, network identifier
-        if frame[start] & 0xF7 or not frame[start] & 0x08:
-            return None
-        return link_layer.find_network(link_layer.ETHERNET, frame, start + 8)
+    if _VXLAN_PORTS.intersection(ports):
+        return _vxlan(frame, start)
     if _GENEVE_PORT in ports:  # RFC 8926: version 0, option length in words, protocol type
         if frame[start] >> 6:
             return None
@@ -303,6 +301,18 @@ def _gtp(frame: bytes, start: int, end: int) -> link_layer.Network | None:
                     return None
                 following = frame[offset - 1]
     return link_layer.Network(offset, 0)
+
+
+def _vxlan(frame: bytes, start: int) -> link_layer.Network | None:
+    """RFC 7348: the I flag, reserved bits, network identifier. Flag 0x80 is a group policy (ignored), 0x04 says that
+    byte 3 names the payload (draft-ietf-nvo3-vxlan-gpe)."""
+    flags = frame[start]
+    if flags & 0x7B != 0x08:
+        return None
+    if flags & 0x04:
+        kind = {1: link_layer.ETHERTYPE_IPV4, 2: link_layer.ETHERTYPE_IPV6, 3: link_layer.ETHERTYPE_BRIDGED}
+        return link_layer.ethertype_network(kind.get(frame[start + 3], 0), frame, start + 8)
+    return link_layer.find_network(link_layer.ETHERNET, frame, start + 8)
 
 
 def _capwap(frame: bytes, start: int, end: int) -> link_layer.Network | None:
