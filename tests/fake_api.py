@@ -63,7 +63,7 @@ DOMAINS = [
     ("github.com", ["git", "firefox", "chrome", "curl"], 37.9, 6.8), ("akamaized.net", ["chrome"], 41.2, 1.1),
     ("zoom.us", ["zoom"], 17.9, 14.6), ("mozilla.net", ["firefox"], 27.3, 0.4),
     ("googleapis.com", ["chrome", "curl"], 19.8, 6.1), ("wikimedia.org", ["firefox"], 14.6, 0.2),
-    ("deb.debian.org", ["apt"], 14.2, 0.2),
+    ("packages.example.org", ["apt"], 14.2, 0.2),
 ]  # fmt: skip
 
 
