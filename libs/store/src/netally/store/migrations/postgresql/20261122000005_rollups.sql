@@ -298,22 +298,80 @@ BEGIN
 END
 $$;
 
--- The day partitions of the raw relations.
-CREATE VIEW day_partition AS
-SELECT parent.relname::text AS relation, child.oid AS partition,
+-- What is stored in parts that are dropped as a whole: the day partitions of raw.
+CREATE VIEW tier_part AS
+SELECT 'raw'::text AS tier, parent.relname::text AS relation, child.oid::regclass AS part,
        to_date(right(child.relname, 8), 'YYYYMMDD')::timestamp AT TIME ZONE 'UTC' AS lower,
        (to_date(right(child.relname, 8), 'YYYYMMDD') + 1)::timestamp AT TIME ZONE 'UTC' AS upper
 FROM pg_inherits
 JOIN pg_class AS child ON child.oid = inhrelid
 JOIN pg_class AS parent ON parent.oid = inhparent
-WHERE inhparent IN ('flow'::regclass, 'tally'::regclass, 'coverage'::regclass, 'tab_activity'::regclass);
+WHERE parent.oid = ANY (tier_relations('raw')::regclass[]);
 
-CREATE FUNCTION drop_day_partitions(before timestamptz) RETURNS void LANGUAGE plpgsql AS $$
+-- Bytes on disk of each tier, indexes included, and its rows as the planner knows them.
+CREATE VIEW tier_size AS
+SELECT tier, coalesce(sum(pg_total_relation_size(oid)), 0)::bigint AS bytes,
+       coalesce(sum(greatest(reltuples, 0)), 0)::bigint AS rows
+FROM (
+    SELECT tier, part AS stored FROM tier_part
+    UNION ALL
+    SELECT name, (relation || '_rollup')::regclass
+    FROM tier, unnest(tier_relations(name)) AS relation
+    WHERE name <> 'raw'
+) AS parts
+JOIN pg_class ON oid = stored
+GROUP BY tier;
+
+-- Where the data of a tier begins.
+CREATE FUNCTION tier_oldest_part(wanted text) RETURNS timestamptz LANGUAGE plpgsql STABLE AS $$
 DECLARE
-    gone regclass;
+    relation  text;
+    found     timestamptz;
+    oldest    timestamptz;
 BEGIN
-    FOR gone IN SELECT partition::regclass FROM day_partition WHERE upper <= before ORDER BY lower LOOP
-        EXECUTE format('DROP TABLE %s', gone);
+    IF wanted = 'raw' THEN
+        RETURN (SELECT min(lower) FROM tier_part);
+    END IF;
+    FOREACH relation IN ARRAY tier_relations(wanted) LOOP
+        EXECUTE format('SELECT min(bucket) FROM %I', relation || '_rollup') INTO found;
+        oldest := least(oldest, found);
+    END LOOP;
+    RETURN oldest;
+END
+$$;
+
+-- Up to where a tier can be dropped when all before a time may go, null for nothing, and the bytes that this frees: those
+-- of whole partitions of raw; of the others an estimate, by their share of the rows.
+CREATE FUNCTION tier_droppable(wanted text, before timestamptz, OUT bound timestamptz, OUT bytes bigint)
+LANGUAGE plpgsql STABLE AS $$
+DECLARE
+    gone  bigint;
+BEGIN
+    IF wanted = 'raw' THEN
+        SELECT max(upper), sum(pg_total_relation_size(part)) INTO bound, bytes FROM tier_part WHERE upper <= before;
+    ELSE
+        gone := tier_rows(wanted, '-infinity', before);
+        IF gone > 0 THEN
+            bound := before;
+            SELECT size.bytes * gone / greatest(size.rows, gone) INTO bytes FROM tier_size AS size WHERE tier = wanted;
+        END IF;
+    END IF;
+END
+$$;
+
+CREATE FUNCTION drop_tier(wanted text, before timestamptz) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    gone      regclass;
+    relation  text;
+BEGIN
+    IF wanted = 'raw' THEN
+        FOR gone IN SELECT part FROM tier_part WHERE upper <= before ORDER BY lower LOOP
+            EXECUTE format('DROP TABLE %s', gone);
+        END LOOP;
+        RETURN;
+    END IF;
+    FOREACH relation IN ARRAY tier_relations(wanted) LOOP
+        EXECUTE format('DELETE FROM %I WHERE bucket < $1', relation || '_rollup') USING before;
     END LOOP;
 END
 $$;
@@ -325,12 +383,10 @@ DECLARE
     target  regclass;
     wanted  text;
 BEGIN
-    FOREACH relation IN ARRAY ARRAY[
-        'flow', 'tally', 'coverage', 'tab_activity', 'flow_1m_rollup', 'coverage_1m_rollup',
-        'tally_1m_rollup', 'tab_activity_1m_rollup', 'flow_1h_rollup', 'traffic_1h_rollup',
-        'coverage_1h_rollup', 'tally_1h_rollup', 'tab_activity_1h_rollup', 'flow_1d_rollup',
-        'traffic_1d_rollup', 'coverage_1d_rollup', 'tally_1d_rollup', 'tab_activity_1d_rollup'] LOOP
-        target := relation::regclass;
+    FOR relation, target IN
+        SELECT rel, (rel || CASE tier.name WHEN 'raw' THEN '' ELSE '_rollup' END)::regclass
+        FROM tier, unnest(tier_relations(tier.name)) AS rel
+    LOOP
         wanted := dimension || '_id';
         IF dimension = 'domain' AND relation LIKE 'tab_activity%' THEN
             wanted := 'site_id';

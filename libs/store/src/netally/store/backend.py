@@ -1,0 +1,77 @@
+"""The one place that knows what PostgreSQL and TimescaleDB do differently. Their relations and functions have the same
+names; only a refresh and the columnstore cannot be hidden there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import asyncpg
+
+from netally.store import sql
+from netally.store.tiers import DAY, Tier
+
+COMPRESS_AFTER = {"raw": DAY, "1m": 2 * DAY, "1h": 2 * DAY, "1d": 14 * DAY}
+"""How long after its end a chunk goes into the columnstore: when late rows are rare."""
+
+
+async def find(connection: asyncpg.Connection) -> str:
+    """``postgresql`` or ``timescaledb``: as it was pinned by the first migration."""
+    row = await sql.fetch_row(connection, "deployment")
+    if row is None:
+        raise RuntimeError("the database has no deployment row: migrate it, or restore it from a backup")
+    return str(row["backend"])
+
+
+async def rewrite(connection: asyncpg.Connection, backend: str, tier: Tier, start: int, end: int) -> int:
+    """Replace the tier's buckets of ``[start, end)`` by what the tier below holds; rows they have now.
+
+    On plain PostgreSQL to be called within a transaction (`one_state`), on TimescaleDB outside of one.
+    """
+    written = 0
+    for relation in tier.relations:
+        written += await rewrite_relation(connection, backend, relation, start, end)
+    if backend == "timescaledb":
+        return int(await sql.fetch_value(connection, "tier_rows", tier=tier.name, start=start, end=end))
+    return written
+
+
+async def rewrite_relation(connection: asyncpg.Connection, backend: str, relation: str, start: int, end: int) -> int:
+    """The same for one relation; the rows written are known on plain PostgreSQL only, elsewhere 0."""
+    if backend == "timescaledb":
+        await sql.execute(connection, "refresh_continuous_aggregate", relation=relation, start=start, end=end)
+        return 0
+    return int(await sql.fetch_value(connection, "refresh_rollup", relation=relation, start=start, end=end))
+
+
+@asynccontextmanager
+async def one_state(connection: asyncpg.Connection, backend: str) -> AsyncIterator[None]:
+    """Around `rewrite` and what belongs to it: PostgreSQL does both in one transaction that sees one state. TimescaleDB
+    cannot; there the caller's bookkeeping comes after the refresh, so that a crash between repeats the refresh.
+    """
+    if backend == "timescaledb":
+        await sql.execute(connection, "lift_decompression_limit")
+        try:
+            yield
+        finally:
+            await sql.execute(connection, "restore_decompression_limit")
+    else:
+        async with connection.transaction(isolation="repeatable_read"):
+            yield
+
+
+async def compress(connection: asyncpg.Connection, backend: str, now: int, limit: int = 4) -> int:
+    """Move chunks that have settled into the columnstore, oldest first, at most ``limit``; how many were moved."""
+    if backend != "timescaledb":
+        return 0
+    found = await sql.fetch(
+        connection,
+        "compressible",
+        tiers=list(COMPRESS_AFTER),
+        befores=[now - age for age in COMPRESS_AFTER.values()],
+        limit=limit,
+    )
+    for row in found:
+        await sql.execute(connection, "compress", part=row["part"])
+    return len(found)
