@@ -26,6 +26,10 @@ _json_encoder = msgspec.json.Encoder()
 _app_of, _domain_of, _site_of, _remote_of = (attrgetter(name) for name in ("app", "domain", "site", "remote"))
 
 
+_BROKEN = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What msgspec raises for broken input: besides its own errors, for bad UTF-8 and for nesting without end."""
+
+
 class UndecodableError(ValueError):
     """The bytes are not what the subject promises. The message says why, in words fit for a dead letter."""
 
@@ -53,7 +57,7 @@ def decode_batch(data: bytes) -> FlowsObserved:
     try:
         raw = zstandard.ZstdDecompressor().decompress(data, max_output_size=MAX_BATCH_BYTES)
         batch = _batch_decoder.decode(raw)
-    except (zstandard.ZstdError, msgspec.DecodeError) as error:
+    except (zstandard.ZstdError, *_BROKEN) as error:
         raise UndecodableError(str(error)) from None
     _check_batch(batch)
     return batch
@@ -109,5 +113,5 @@ def decode_json(data: bytes, kind: type[T]) -> T:
         raise UndecodableError(f"{len(data)} bytes of JSON, more than the {MAX_JSON_BYTES} allowed")
     try:
         return msgspec.json.decode(data, type=kind)
-    except msgspec.DecodeError as error:
+    except _BROKEN as error:
         raise UndecodableError(str(error)) from None

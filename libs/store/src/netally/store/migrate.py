@@ -133,8 +133,6 @@ def _dbmate_url(url: str, encrypted: bool) -> str:
     query = dict(parse_qsl(parts.query))
     if query.get("sslmode", "prefer") in ("prefer", "allow"):
         query["sslmode"] = "require" if encrypted else "disable"
-    if "/" not in query.get("host", "/"):
-        query.pop("host")
     return urlunsplit(parts._replace(scheme="postgres", query=urlencode(query, quote_via=quote)))
 
 
