@@ -72,7 +72,7 @@ class FlowTable:
     def __init__(self, limit: int = 200_000, *, keep_times: bool = False) -> None:
         self.limit = limit
         self.boundary = float("inf")
-        """Packets at or after this time (epoch seconds) are counted only after the next cut."""
+        """Packets at or after this time (epoch seconds) are counted only after the next cut, which lifts it."""
         self.collisions = 0
         """Packets whose key hash met another key's; they count as "other"."""
         capacity = min(START_CAPACITY, limit)

@@ -15,6 +15,7 @@ MAX_HEAD: Final = 16 * 1024
 """Bytes of a request's head read; servers refuse longer ones."""
 
 _METHOD = re.compile(rb"[A-Z][A-Z_-]{1,23} [!-~\x80-\xff]")
+_METHOD_PART = re.compile(rb"[A-Z][A-Z_-]{,23} ?")
 _REQUEST_LINE = re.compile(rb"[A-Z][A-Z_-]{1,23} +([!-~\x80-\xff]+) +HTTP/[01]\.[0-9]\s*$")
 _HOST = re.compile(rb"^host[ \t]*:[ \t]*([^\r\n]*?)[ \t]*\r?$", re.IGNORECASE | re.MULTILINE)
 _AUTHORITY = re.compile(rb"(?:[a-z][a-z0-9+.-]*://)?(?:[^/?#@]*@)?([^/?#]*)", re.IGNORECASE)
@@ -34,7 +35,7 @@ def parse_request_host(stream: bytes) -> str | Literal["more", "not http"]:
     """
     line_end = stream.find(b"\n", 0, MAX_HEAD)
     if line_end < 0:
-        begins = looks_like_request(stream) or (len(stream) < 26 and b" " not in stream and stream.isalpha())
+        begins = looks_like_request(stream) or _METHOD_PART.fullmatch(stream) is not None
         return MORE if begins and len(stream) < MAX_HEAD else NOT_HTTP
     line = _REQUEST_LINE.match(stream, 0, line_end)
     if line is None:

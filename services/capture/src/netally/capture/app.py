@@ -1,0 +1,336 @@
+"""The agent put together: sources fill the flow table, intervals cut it into batches, the publisher brings them out."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import gc
+import os
+import signal
+import sqlite3
+import sys
+import time
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from importlib.metadata import version
+from typing import Final
+
+import structlog
+
+from netally.capture import metrics
+from netally.capture.attribution import Attribution, first_ephemeral_port
+from netally.capture.capture_mode import CaptureMode, find_mode
+from netally.capture.flow_names import FlowNames
+from netally.capture.flow_records import make_records, split
+from netally.capture.flow_table import FlowTable
+from netally.capture.interfaces import InterfaceCounters, address_text, read_interfaces
+from netally.capture.interval import Interval, following, interval_at
+from netally.capture.live import take_sample
+from netally.capture.netlink import ROUTE, NetlinkSocket
+from netally.capture.packet_ring import BLOCK_TIMEOUT_MS
+from netally.capture.process_table import ProcessTable
+from netally.capture.publisher import Publisher
+from netally.capture.settings import Settings
+from netally.capture.sock_diag import SocketDiag
+from netally.capture.sources import NOTHING, Sources
+from netally.capture.spool import Spool
+from netally.capture.tally import Carried, counter_delta, tally_rows
+from netally.contracts.agent import AgentReported, InterfaceState
+from netally.contracts.codes import Mode
+from netally.contracts.flow import BATCH_VERSION, Coverage, FlowsObserved
+from netally.telemetry.logging import configure_logging
+from netally.telemetry.probes import serve_probes
+from netally.telemetry.settings import SettingsError, load_settings
+
+REPORT_SECONDS: Final = 10.0
+SETTLE_SECONDS: Final = BLOCK_TIMEOUT_MS / 1000 + 0.05
+"""After an interval's end, until the kernel has handed over its last packets."""
+FINISH_SECONDS: Final = 3.0
+
+log = structlog.get_logger()
+
+
+class StartError(Exception):
+    """The agent cannot start; the message says why and what to do."""
+
+
+class Agent:
+    """Everything that runs, from `run` to its end."""
+
+    def __init__(self, settings: Settings, spool: Spool, mode: CaptureMode) -> None:
+        self._settings = settings
+        self._host = settings.host_name
+        self._spool = spool
+        self._mode = mode
+        self._started_at = round(time.time() * 1000)
+        # One thread for the disk: a slow disk must not stop the reading of packets.
+        self._disk = ThreadPoolExecutor(max_workers=1, thread_name_prefix="spool")
+        self._publisher = Publisher(settings.nats_url, spool, self._disk)
+        self._netlink = NetlinkSocket(ROUTE)
+        self._diag = _open_diag()
+        self._table = FlowTable(settings.flow_limit)
+        self._names = FlowNames(is_local=self._is_local)
+        self._processes = ProcessTable()
+        self._attribution = Attribution(self._table, self._names, self._processes, self._diag, first_ephemeral_port())
+        self._own: set[bytes] = set()
+        self._sources = Sources(
+            self._table,
+            self._attribution,
+            self._diag,
+            wanted=settings.interface_names,
+            packets=mode.mode == Mode.PACKETS,
+            clock=time.time,
+        )
+        self._counters: dict[int, InterfaceCounters] = {}
+        self._stop = asyncio.Event()
+
+    def _is_local(self, address: bytes) -> bool:
+        return address in self._own or (len(address) == 4 and address[0] == 127)
+
+    async def run(self) -> None:
+        """Until SIGTERM or SIGINT; then what was counted is cut, spooled and sent as far as three seconds go."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop.set)
+        probes = None
+        if self._settings.capture_port:
+            probes = await serve_probes(self._settings.capture_port, self.waiting_for, host=self._settings.bind)
+        try:
+            self._refresh_interfaces()
+            self._counters = {each.ifindex: each.counters for each in self._sources.interfaces}
+            self._sources.read()
+            self._attribution.sweep(time.time(), force=True)
+            log.info(
+                "capturing", mode=self._mode.mode.label, interfaces=[each.name for each in self._sources.captured],
+                host=self._host,
+            )  # fmt: skip
+            gc.freeze()
+            publishing = asyncio.create_task(self._publisher.run())
+            beating = asyncio.create_task(self._beat())
+            try:
+                await self._cut_intervals()
+            finally:
+                for task in (beating, publishing):
+                    task.cancel()
+                await asyncio.gather(beating, publishing, return_exceptions=True)
+            await self._publisher.report(self._state())
+            await self._publisher.finish(FINISH_SECONDS)
+        finally:
+            self._sources.close()
+            self._netlink.close()
+            if self._diag is not None:
+                self._diag.close()
+            if probes is not None:
+                probes.close()
+            self._disk.shutdown()
+
+    def waiting_for(self) -> Mapping[str, str]:
+        """Parts that are not ready, for /readyz."""
+        problems = {}
+        if self._publisher.problem:
+            problems["bus"] = self._publisher.problem
+        if self._spool.problem:
+            problems["spool"] = self._spool.problem
+        if not self._sources.captured:
+            problems["interfaces"] = "no interface to capture yet"
+        return problems
+
+    # --- intervals ----------------------------------------------------------------------------------------------
+
+    async def _cut_intervals(self) -> None:
+        interval = interval_at(time.time(), time.monotonic(), self._settings.interval)
+        while not self._stop.is_set():
+            await self._wait(interval.ends - time.monotonic())
+            measured = interval.measured_ms(time.monotonic())
+            upcoming = following(interval, time.time(), time.monotonic())
+            # The interface counters are read now; packets stamped later are held back from this cut. Those stamped
+            # before are in the ring still, up to the time a block may take.
+            self._table.boundary = time.time()
+            carried = self._carry()
+            await asyncio.sleep(SETTLE_SECONDS)
+            self._sources.read()
+            await self._spool_interval(interval, measured, carried)
+            interval = upcoming
+
+    async def _wait(self, seconds: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(max(0.0, seconds)):
+                await self._stop.wait()
+
+    def _carry(self) -> dict[int, InterfaceCounters]:
+        """What each captured interface counted since the last call."""
+        before = self._counters
+        self._refresh_interfaces()
+        self._counters = {each.ifindex: each.counters for each in self._sources.interfaces}
+        return {
+            each.ifindex: counter_delta(before.get(each.ifindex, each.counters), each.counters)
+            for each in self._sources.captured
+        }
+
+    def _refresh_interfaces(self) -> None:
+        try:
+            interfaces = read_interfaces(self._netlink)
+        except OSError as error:
+            log.warning("interfaces cannot be listed", error=error.strerror)
+            return
+        self._own = {address for each in interfaces for address in each.addresses}
+        self._sources.refresh(interfaces)
+
+    async def _spool_interval(
+        self, interval: Interval, measured_ms: int, carried: dict[int, InterfaceCounters]
+    ) -> None:
+        now = time.time()
+        self._attribution.sweep(now)
+        self._attribution.settle(now)
+        cut = self._table.cut(now)
+        records = make_records(
+            self._table, cut, self._attribution.listening, self._sources.loopbacks, self._sources.addresses
+        )
+        self._table.forget_idle(now)
+        odd = self._sources.take_odd()
+        tally = tally_rows(
+            {
+                each.ifindex: Carried(each.name, carried[each.ifindex], odd.get(each.ifindex, NOTHING))
+                for each in self._sources.captured
+                if each.ifindex in carried
+            },
+            records.causes,
+        )
+        parts = split(records)
+        batches = [
+            FlowsObserved(
+                version=BATCH_VERSION,
+                host=self._host,
+                epoch="",
+                sequence=0,
+                start=interval.start * 1000,
+                interval=interval.length,
+                apps=part.apps,
+                domains=part.domains,
+                records=part.records,
+                coverage=Coverage(int(self._mode.mode), measured_ms, number, len(parts)),
+                tally=tally if number == len(parts) - 1 else [],
+            )
+            for number, part in enumerate(parts)
+        ]
+        await asyncio.get_running_loop().run_in_executor(self._disk, self._spool.append, batches, now)
+        self._publisher.wake()
+        metrics.INTERVALS.inc()
+        metrics.RECORDS.inc(len(records.records))
+        metrics.FLOWS.set(len(self._table))
+        metrics.COLLISIONS.set(self._table.collisions)
+        metrics.PROCESS_MISSES.set(self._processes.misses)
+        metrics.SPOOL_BATCHES.set(self._spool.batches)
+        metrics.SPOOL_BYTES.set(self._spool.bytes)
+        metrics.SPOOL_LOST.set(self._spool.lost_batches)
+
+    # --- every second -------------------------------------------------------------------------------------------
+
+    async def _beat(self) -> None:
+        """Live sample and sweep each second, the agent's state every ten and when it changes."""
+        last, reported_at, reported = time.monotonic(), float("-inf"), None
+        while True:
+            await asyncio.sleep(1.0 - time.time() % 1.0)
+            self._sources.read()
+            now = time.time()
+            self._attribution.sweep(now)
+            monotonic = time.monotonic()
+            sample = take_sample(
+                self._table,
+                self._attribution.listening,
+                self._sources.loopbacks,
+                host=self._host,
+                time_ms=round(now * 1000),
+                span_ms=round((monotonic - last) * 1000),
+            )
+            last = monotonic
+            await self._publisher.live(sample)
+            state = self._state()
+            identity = (state.mode, state.mode_reason, state.interval, tuple(each.name for each in state.interfaces))
+            if self._publisher.connected and (identity != reported or monotonic - reported_at >= REPORT_SECONDS):
+                reported_at, reported = monotonic, identity
+                await self._publisher.report(state)
+
+    def _state(self) -> AgentReported:
+        reason = self._mode.reason
+        if self._sources.missing:
+            names = ", ".join(self._sources.missing)
+            reason = f"{reason}; " if reason else ""
+            reason += f"NETALLY_INTERFACES names {names}, which cannot be captured now"
+        captured = {each.ifindex for each in self._sources.captured}
+        return AgentReported(
+            host=self._host,
+            time=round(time.time() * 1000),
+            version=version("netally-capture"),
+            started_at=self._started_at,
+            mode=self._mode.mode.label,
+            mode_reason=reason,
+            interval=self._settings.interval,
+            paused=False,
+            interfaces=[
+                InterfaceState(
+                    each.name, [address_text(address) for address in each.addresses], each.ifindex in captured
+                )
+                for each in self._sources.interfaces
+            ],
+            epoch=self._spool.epoch,
+            sequence=self._spool.sequence,
+            spool_batches=self._spool.batches,
+            spool_bytes=self._spool.bytes,
+            lost_batches=self._spool.lost_batches,
+            ring_drops=self._sources.drops,
+        )
+
+
+def _open_diag() -> SocketDiag | None:
+    try:
+        return SocketDiag()
+    except OSError as error:
+        log.warning("processes stay unknown: sockets cannot be listed", error=error.strerror)
+        return None
+
+
+def _open_spool(settings: Settings) -> Spool:
+    path = settings.spool_path
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        lock = os.open(path.with_name("lock"), os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        # Held until the process ends, however it ends.
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return Spool(path, max_bytes=settings.spool_max_bytes, max_age=settings.spool_max_days * 86_400.0)
+    except BlockingIOError:
+        raise StartError(f"another agent uses {path.parent}; stop it or set NETALLY_DATA_DIR") from None
+    except OSError as error:
+        raise StartError(f"cannot write to {path.parent}: {error.strerror}; set NETALLY_DATA_DIR") from None
+    except sqlite3.Error as error:
+        raise StartError(f"cannot open {path}: {error}") from None
+
+
+async def _run(settings: Settings) -> None:
+    spool = _open_spool(settings)
+    try:
+        mode = find_mode()
+        if mode.mode == Mode.NONE:
+            raise StartError(f"nothing can be captured here: {mode.reason}. {mode.advice}")
+        if mode.reason:
+            log.warning("capture is limited", reason=mode.reason, advice=mode.advice)
+        await Agent(settings, spool, mode).run()
+    finally:
+        spool.close()
+
+
+def main() -> int:
+    """Start the agent; the exit code."""
+    try:
+        settings = load_settings(Settings)
+        settings.check()
+        configure_logging("capture", settings.log_level)
+        asyncio.run(_run(settings))
+    except (SettingsError, StartError) as error:
+        sys.stderr.write(f"netally capture: {error}\n")
+        return 2
+    except OSError as error:
+        sys.stderr.write(f"netally capture: cannot start: {error}\n")
+        return 2
+    return 0

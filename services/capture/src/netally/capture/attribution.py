@@ -1,0 +1,192 @@
+"""Processes and names for flows: asks the kernel's socket tables and what DNS said, writes into the flow table.
+
+Three chances for a process: at once when a connection opens (short ones), when a new flow is first counted (UDP), and
+at the sweep each second (everything else, and accepted connections, whose socket exists only after the handshake).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from netally.capture.dissector import TCP, UDP, Packet
+from netally.capture.flow_names import FlowNames, Name
+from netally.capture.flow_table import FlowTable, Slots
+from netally.capture.names import beats
+from netally.capture.packets import A_IS_CLIENT, A_IS_LOCAL, A_SENT_FIRST, B_IS_LOCAL, FlowEnds
+from netally.capture.process_table import ProcessTable
+from netally.capture.sock_diag import TCP_LISTEN, Socket, SocketDiag
+from netally.contracts.codes import DomainSource, ProcessSource
+
+MAX_LOOKUPS: Final = 200
+"""Single socket questions for the new flows of one block; the sweep answers for the rest."""
+MAX_UNRESOLVED: Final = 20_000
+
+FiveTuple = tuple[int, bytes, int, bytes, int]
+"""Protocol, local address and port, remote address and port."""
+
+
+class View(NamedTuple):
+    """A flow as this machine sees it."""
+
+    protocol: int
+    local: bytes
+    local_port: int
+    remote: bytes
+    remote_port: int
+    interface: int
+
+
+class Attribution:
+    """``diag`` None (inet_diag missing) leaves processes unknown."""
+
+    def __init__(
+        self, table: FlowTable, names: FlowNames, processes: ProcessTable, diag: SocketDiag | None, first_ephemeral: int
+    ) -> None:
+        self._table = table
+        self._names = names
+        self._processes = processes
+        self._diag = diag
+        self._first_ephemeral = first_ephemeral
+        self._listeners: dict[tuple[int, int], Socket] = {}
+        self._connected: dict[FiveTuple, Socket] = {}
+        self.listening: NDArray[np.int64] = np.zeros(0, np.int64)
+        """Ports this machine serves: protocol << 16 | port."""
+
+    # --- as packets pass ----------------------------------------------------------------------------------------
+
+    def tapped(self, packet: Packet, frame: bytes, *, time: float, interface: int, outgoing: bool | None) -> None:
+        """A packet of the tap: the opening of a connection, or one that names its flow."""
+        name = self._names.observe(packet, frame, time)
+        opens = packet.protocol == TCP and packet.tcp_flags & 0x12 == 0x02
+        if name is None and not opens:
+            return
+        slot = self._table.touch(packet, time=time, interface=interface, outgoing=outgoing)
+        if name is not None:
+            self._give_name(slot, name)
+        if self._table.process[slot] is None and outgoing is not False:
+            self._ask(slot, View(packet.protocol, packet.src, packet.src_port, packet.dst, packet.dst_port, interface))
+
+    def _give_name(self, slot: int, name: Name) -> None:
+        table = self._table
+        source = int(table.name_source[slot])
+        if beats(name.source, source):
+            table.set_name(slot, name.domain, name.source)
+        elif name.source == source == DomainSource.DNS_QUERY and table.name[slot] != name.domain:
+            # A resolver's socket that asks for many names: none of them is the flow's.
+            table.set_name(slot, None, source)
+
+    def counted(self, slots: Slots, now: float) -> None:
+        """Flows that are new by the last block."""
+        for slot in slots[:MAX_LOOKUPS].tolist():
+            view = self.view(slot)
+            self._name_by_address(slot, view, now)
+            # A TCP flow without its SYN is older than the agent: the sweep knows it.
+            if view.protocol == UDP and self._table.process[slot] is None:
+                self._ask(slot, view)
+
+    def view(self, slot: int) -> View:
+        """Local end first; on loopback, where both are local, the client's."""
+        ends: FlowEnds = self._table.key(slot)
+        events = int(self._table.events[slot])
+        if events & (A_IS_LOCAL | B_IS_LOCAL):
+            a_local = bool(events & A_IS_LOCAL)
+        elif ends.protocol == TCP:
+            a_local = bool(events & A_IS_CLIENT) or (ends.a_port > ends.b_port and not events & 2)
+        else:
+            a_local = bool(events & A_SENT_FIRST)
+        if a_local:
+            return View(ends.protocol, ends.a, ends.a_port, ends.b, ends.b_port, ends.interface)
+        return View(ends.protocol, ends.b, ends.b_port, ends.a, ends.a_port, ends.interface)
+
+    def _name_by_address(self, slot: int, view: View, now: float) -> None:
+        if view.protocol in (TCP, UDP) and self._table.name_source[slot] == DomainSource.NONE:
+            domain = self._names.of_address(view.local, view.remote, now)
+            if domain is not None:
+                self._table.set_name(slot, domain, DomainSource.DNS)
+
+    def _ask(self, slot: int, view: View) -> None:
+        if self._diag is None or view.protocol not in (TCP, UDP):
+            return
+        try:
+            found = self._diag.lookup(view.protocol, view.local, view.local_port, view.remote, view.remote_port)
+        except OSError:
+            return
+        if found is not None and found.state != TCP_LISTEN:
+            self._give_process(slot, found)
+
+    def _give_process(self, slot: int, found: Socket) -> None:
+        app = self._processes.find(found.inode, found.uid)
+        if app is not None:
+            self._table.set_process(slot, app, ProcessSource.SOCK_DIAG)
+
+    # --- at intervals -------------------------------------------------------------------------------------------
+
+    def sweep(self, now: float, *, force: bool = False) -> None:
+        """Read the socket tables and settle what is open. Costs nothing but a look when nothing is."""
+        unresolved = self._unresolved()
+        if self._diag is None or not (force or len(unresolved)):
+            return
+        try:
+            self._read_sockets(self._diag)
+        except OSError:
+            return
+        self._processes.sweep()
+        wanted = [(slot, self._socket_of(self.view(slot))) for slot in unresolved.tolist()]
+        if any(found and not self._processes.known(found.inode) for _, found in wanted):
+            self._processes.look_into_owners()
+        for slot, found in wanted:
+            if found is not None:
+                app = self._processes.known(found.inode)
+                if app is not None:
+                    self._table.set_process(slot, app, ProcessSource.SOCK_DIAG)
+
+    def settle(self, now: float) -> None:
+        """Last chance before a cut: names that DNS told meanwhile, and listeners for connections that are gone."""
+        table = self._table
+        active = table.active()
+        for slot in active[table.name_source[active] == DomainSource.NONE].tolist():
+            self._name_by_address(slot, self.view(slot), now)
+        for slot in self._unresolved().tolist():
+            view = self.view(slot)
+            listener = self._listeners.get((view.protocol, view.local_port))
+            if listener is not None:
+                app = self._processes.known(listener.inode)
+                if app is not None:
+                    table.set_process(slot, app, ProcessSource.SOCK_DIAG)
+
+    def _unresolved(self) -> Slots:
+        active = self._table.active()
+        missing: Slots = active[self._table.process_source[active] == ProcessSource.NONE]
+        return missing[:MAX_UNRESOLVED]
+
+    def _socket_of(self, view: View) -> Socket | None:
+        exact = self._connected.get((view.protocol, view.local, view.local_port, view.remote, view.remote_port))
+        if exact is not None or view.protocol == TCP:
+            return exact
+        return self._listeners.get((view.protocol, view.local_port))
+
+    def _read_sockets(self, diag: SocketDiag) -> None:
+        self._listeners, self._connected = {}, {}
+        serving = set()
+        for protocol in (TCP, UDP):
+            for found in diag.sockets(protocol):
+                if found.remote_port:
+                    self._connected[protocol, found.local, found.local_port, found.remote, found.remote_port] = found
+                elif protocol == UDP or found.state == TCP_LISTEN:
+                    self._listeners.setdefault((protocol, found.local_port), found)
+                    # A UDP client that does not connect looks like a server, but for its port.
+                    if protocol == TCP or found.local_port < self._first_ephemeral:
+                        serving.add(protocol << 16 | found.local_port)
+        self.listening = np.array(sorted(serving), np.int64)
+
+
+def first_ephemeral_port() -> int:
+    """Lowest port the kernel gives to clients (ip_local_port_range, ip(7))."""
+    try:
+        return int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text("ascii").split()[0])
+    except (OSError, ValueError, IndexError):
+        return 32_768

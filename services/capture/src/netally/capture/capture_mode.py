@@ -1,0 +1,115 @@
+"""How this machine can be captured, found by trying, and what would raise it. `probe` prints it for people's tools."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import msgspec
+
+from netally.capture.interfaces import Choice, Interface, address_text, choose, read_interfaces
+from netally.capture.netlink import ROUTE, NetlinkSocket
+from netally.capture.sock_diag import SocketDiag
+from netally.contracts.codes import Mode
+
+ADVICE: Final = (
+    "Run as root (`sudo make run`), or give the agent's Python the capabilities: "
+    "`sudo setcap cap_net_raw,cap_net_admin,cap_sys_ptrace,cap_dac_read_search+ep PATH_OF_PYTHON`."
+)
+_CAP_SYS_PTRACE: Final = 19
+
+
+class CaptureMode(NamedTuple):
+    mode: Mode
+    reason: str
+    """Why not a better one, in plain words; empty for the best this agent has."""
+    advice: str
+    """What would raise it; empty when nothing is to be done."""
+
+
+class ProbedInterface(msgspec.Struct, frozen=True):
+    name: str
+    captured: bool
+    addresses: list[str]
+    reason: str
+    """Why it is not captured; empty when it is."""
+
+
+class Probe(msgspec.Struct, frozen=True):
+    """What ``python -m netally.capture probe`` prints."""
+
+    mode: str
+    reason: str
+    interfaces: list[ProbedInterface]
+    advice: str
+
+
+def find_mode() -> CaptureMode:
+    """Best mode that works here. Opens sockets for a moment, changes nothing."""
+    try:
+        socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0).close()
+    except PermissionError:
+        return _without_packets("packets cannot be seen: the capability CAP_NET_RAW is missing")
+    except (OSError, AttributeError) as error:
+        return _without_packets(f"packets cannot be seen: this kernel has no packet sockets ({error})")
+    if not _may_see_other_processes():
+        return CaptureMode(
+            Mode.PACKETS,
+            "every packet is counted, but only this user's processes can be named (CAP_SYS_PTRACE is missing)",
+            ADVICE,
+        )
+    return CaptureMode(Mode.PACKETS, "", "")
+
+
+def _without_packets(reason: str) -> CaptureMode:
+    try:
+        SocketDiag().close()
+    except OSError as error:
+        return CaptureMode(Mode.NONE, f"{reason}; nor can sockets be listed ({error})", ADVICE)
+    return CaptureMode(
+        Mode.UNPRIVILEGED,
+        f"{reason}. Counted are TCP connections by the kernel's own figures, with this user's processes and without "
+        "domains; UDP and short connections show only in the interface totals",
+        ADVICE,
+    )
+
+
+def _may_see_other_processes() -> bool:
+    try:
+        status = Path("/proc/self/status").read_text("ascii")
+        effective = next(line.split()[1] for line in status.splitlines() if line.startswith("CapEff:"))
+        return bool(int(effective, 16) >> _CAP_SYS_PTRACE & 1)
+    except (OSError, StopIteration, ValueError, IndexError):
+        return False
+
+
+def probe(wanted: Iterable[str]) -> Probe:
+    """Mode and interfaces as the agent would start with."""
+    found = find_mode()
+    interfaces: list[Interface] = []
+    reason = found.reason
+    try:
+        netlink = NetlinkSocket(ROUTE)
+        try:
+            interfaces = read_interfaces(netlink)
+        finally:
+            netlink.close()
+    except OSError as error:
+        reason = reason or f"the interfaces cannot be listed: {error.strerror}"
+    choices: dict[str, Choice] = choose(interfaces, wanted)
+    return Probe(
+        mode=found.mode.label,
+        reason=reason,
+        interfaces=[
+            ProbedInterface(
+                interface.name,
+                choices[interface.name].captured,
+                [address_text(address) for address in interface.addresses],
+                choices[interface.name].reason,
+            )
+            for interface in interfaces
+        ],
+        advice=found.advice,
+    )

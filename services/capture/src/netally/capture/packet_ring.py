@@ -1,0 +1,146 @@
+"""Packet sockets of one interface: the ring that counts every packet, and the tap that reads a few whole.
+
+The ring is TPACKET_V3 with a virtio header before each frame, so that segmentation-offload super-packets can be counted
+as the segments they become (Documentation/networking/packet_mmap.rst, linux/if_packet.h).
+"""
+
+from __future__ import annotations
+
+import mmap
+import socket
+import struct
+from collections.abc import Iterator
+from typing import Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from netally.capture import cbpf
+
+_SOL_PACKET: Final = 263
+_PACKET_RX_RING: Final = 5
+_PACKET_STATISTICS: Final = 6
+_PACKET_VERSION: Final = 10
+_PACKET_VNET_HDR: Final = 15
+_PACKET_IGNORE_OUTGOING: Final = 23
+_TPACKET_V3: Final = 2
+_ETH_P_ALL: Final = 0x0003
+_STATUS_WORD: Final = 2
+_STATUS_USER: Final = 1
+
+BLOCK_BYTES: Final = 512 * 1024
+RING_BYTES: Final = 8 * 1024 * 1024
+LOOPBACK_RING_BYTES: Final = 4 * 1024 * 1024
+BLOCK_TIMEOUT_MS: Final = 200
+"""A block is handed over at the latest after this time; packets are that old at most when they are counted."""
+SNAPLEN: Final = 160
+_FRAME_BYTES: Final = 2048
+_TAP_BUFFER: Final = 2 * 1024 * 1024
+_TAP_BURST: Final = 256
+
+
+class RingStatistics(NamedTuple):
+    """Counted by the kernel since the last question."""
+
+    packets: int
+    """Drops included."""
+    drops: int
+
+
+class PacketRing:
+    """Memory shared with the kernel; blocks come ready one after the other. Raises OSError (EPERM without CAP_NET_RAW,
+    ENODEV for an unknown interface).
+    """
+
+    def __init__(self, interface: str, *, loopback: bool = False) -> None:
+        ring_bytes = LOOPBACK_RING_BYTES if loopback else RING_BYTES
+        self._blocks = ring_bytes // BLOCK_BYTES
+        self._next = 0
+        # Protocol 0: nothing is received before the bind, when filter and ring are in place.
+        self._socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
+        try:
+            self._socket.setsockopt(_SOL_PACKET, _PACKET_VERSION, _TPACKET_V3)
+            self._socket.setsockopt(_SOL_PACKET, _PACKET_VNET_HDR, 1)
+            if loopback:
+                # Each packet of lo would be seen twice, on its way out and in.
+                self._socket.setsockopt(_SOL_PACKET, _PACKET_IGNORE_OUTGOING, 1)
+            cbpf.attach(self._socket, cbpf.accept_all(SNAPLEN))
+            frames = ring_bytes // _FRAME_BYTES
+            request = struct.pack("=7I", BLOCK_BYTES, self._blocks, _FRAME_BYTES, frames, BLOCK_TIMEOUT_MS, 0, 0)
+            self._socket.setsockopt(_SOL_PACKET, _PACKET_RX_RING, request)
+            self._memory = mmap.mmap(self._socket.fileno(), ring_bytes, mmap.MAP_SHARED)
+            self._socket.bind((interface, _ETH_P_ALL))
+        except BaseException:
+            self._socket.close()
+            raise
+        self._bytes: NDArray[np.uint8] | None = np.frombuffer(self._memory, np.uint8)
+        self._words: NDArray[np.uint32] | None = self._bytes.view(np.uint32)
+
+    def fileno(self) -> int:
+        return self._socket.fileno()
+
+    def blocks(self) -> Iterator[NDArray[np.uint8]]:
+        """Ready blocks, oldest first, at most one round. Each goes back to the kernel when the next is asked for."""
+        for _ in range(self._blocks):
+            if self._bytes is None or self._words is None:
+                return
+            status = self._next * (BLOCK_BYTES // 4) + _STATUS_WORD
+            if not int(self._words[status]) & _STATUS_USER:
+                return
+            yield self._bytes[self._next * BLOCK_BYTES : (self._next + 1) * BLOCK_BYTES]
+            self._words[status] = 0
+            self._next = (self._next + 1) % self._blocks
+
+    def statistics(self) -> RingStatistics:
+        """struct tpacket_stats_v3; reading resets it."""
+        raw = self._socket.getsockopt(_SOL_PACKET, _PACKET_STATISTICS, 12)
+        packets, drops, _ = struct.unpack("=III", raw)
+        return RingStatistics(packets, drops)
+
+    def close(self) -> None:
+        self._bytes = self._words = None
+        self._socket.close()
+        try:
+            self._memory.close()
+        except BufferError:
+            # A block is being read further up the stack; the memory goes with its last view.
+            return
+
+
+class TappedFrame(NamedTuple):
+    frame: bytes
+    outgoing: bool
+
+
+class PacketTap:
+    """Whole packets that a filter chooses, as soon as they pass."""
+
+    def __init__(self, interface: str, program: bytes, *, loopback: bool = False) -> None:
+        self._socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW | socket.SOCK_NONBLOCK, 0)
+        try:
+            if loopback:
+                self._socket.setsockopt(_SOL_PACKET, _PACKET_IGNORE_OUTGOING, 1)
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _TAP_BUFFER)
+            cbpf.attach(self._socket, program)
+            self._socket.bind((interface, _ETH_P_ALL))
+        except BaseException:
+            self._socket.close()
+            raise
+
+    def fileno(self) -> int:
+        return self._socket.fileno()
+
+    def frames(self) -> Iterator[TappedFrame]:
+        """Frames that wait, a bounded number at a time so that nobody else starves."""
+        for _ in range(_TAP_BURST):
+            try:
+                frame, address = self._socket.recvfrom(cbpf.FULL)
+            except (BlockingIOError, InterruptedError):
+                return
+            except OSError:
+                # The interface went down (ENETDOWN); the socket stays and works again when it is up.
+                return
+            yield TappedFrame(frame, address[2] == socket.PACKET_OUTGOING)
+
+    def close(self) -> None:
+        self._socket.close()

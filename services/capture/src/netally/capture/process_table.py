@@ -1,0 +1,196 @@
+"""Which process holds a socket: inode → process by /proc/PID/fd, asked for one socket at a time and swept at intervals.
+
+A connection of some milliseconds needs its answer at once, so a question looks where the answer likely is (owners of
+late, then the newest processes) and stops at a cap; the sweep then looks only into processes whose number of open files
+changed. Time spent on questions is bounded by a budget.
+"""
+
+# pathlib costs ten times as much as the calls it wraps, and this is hot.
+# ruff: noqa: PTH115, PTH116, PTH123, PTH208
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Final, NamedTuple
+
+import psutil
+
+from netally.capture.app_name import application_name, container_of, cut_name, unit_of
+from netally.contracts.flow import App
+
+NEWEST: Final = 24
+"""Newest processes looked into for one question."""
+JUST_STARTED: Final = 4
+RECENT_OWNERS: Final = 8
+BUDGET_SHARE: Final = 0.1
+"""Share of time that questions may take, over about a second."""
+_MAX_SOCKETS: Final = 200_000
+_MAX_PROCESSES: Final = 10_000
+_SOCKET: Final = "socket:["
+
+
+class _Identity(NamedTuple):
+    pid: int
+    started: int
+    """Clock ticks since boot; with the pid it is unique."""
+    executable: str
+
+
+class ProcessTable:
+    """Sockets and their processes. ``clock`` is the monotonic one, for the budget only."""
+
+    def __init__(self, proc: str = "/proc", clock: Callable[[], float] = time.monotonic) -> None:
+        self._proc = proc
+        self._clock = clock
+        self._owners: OrderedDict[int, App] = OrderedDict()
+        self._apps: OrderedDict[_Identity, App] = OrderedDict()
+        self._scanned: dict[int, int] = {}
+        """pid → number of open files at its last scan."""
+        self._recent: OrderedDict[int, None] = OrderedDict()
+        self._budget = BUDGET_SHARE
+        self._budget_at = clock()
+        self.misses = 0
+        """Questions without an answer, for metrics."""
+
+    def known(self, inode: int) -> App | None:
+        """Process of a socket as far as it is known already."""
+        return self._owners.get(inode)
+
+    def find(self, inode: int, uid: int) -> App | None:
+        """Process that holds the socket, looked for in the likely places; None when it is in none of them."""
+        app = self._owners.get(inode)
+        if app is not None or inode == 0:
+            return app
+        begun = self._clock()
+        self._budget = min(BUDGET_SHARE, self._budget + (begun - self._budget_at) * BUDGET_SHARE)
+        self._budget_at = begun
+        if self._budget <= 0:
+            self.misses += 1
+            return None
+        app = self._look(inode, uid)
+        self._budget -= self._clock() - begun
+        if app is None:
+            self.misses += 1
+        return app
+
+    def _look(self, inode: int, uid: int) -> App | None:
+        newest = sorted(self._pids(), reverse=True)[:NEWEST]
+        # A process that just started is gone first, so it is asked first.
+        for pid in dict.fromkeys((*newest[:JUST_STARTED], *reversed(self._recent), *newest)):
+            if not self._may_hold(pid, uid):
+                continue
+            self._scan(pid)
+            if inode in self._owners:
+                return self._owners[inode]
+        return None
+
+    def sweep(self) -> None:
+        """Look into every process whose number of open files changed since it was last looked into."""
+        pids = self._pids()
+        for pid in pids:
+            try:
+                status = os.stat(f"{self._proc}/{pid}/fd")
+            except OSError:
+                continue
+            # Since Linux 6.2 the size is the number of open files; before it is 0 and every process is looked into.
+            known = self._scanned.get(pid)
+            if known is None or status.st_size == 0 or known != status.st_size:
+                self._scan(pid)
+        alive = set(pids)
+        for gone in [pid for pid in self._scanned if pid not in alive]:
+            del self._scanned[gone]
+            self._recent.pop(gone, None)
+
+    def look_into_owners(self) -> None:
+        """Look into the latest owners again: who closed a socket and opened another has as many files as before."""
+        for pid in list(self._recent):
+            self._scan(pid)
+
+    def _pids(self) -> list[int]:
+        return [int(name) for name in os.listdir(self._proc) if name.isdigit()]
+
+    def _may_hold(self, pid: int, uid: int) -> bool:
+        """The owner of a socket is as a rule the user of the process; root's processes may hold anyone's."""
+        try:
+            owner = os.stat(f"{self._proc}/{pid}").st_uid
+        except OSError:
+            return False
+        return owner in (uid, 0)
+
+    def _scan(self, pid: int) -> None:
+        directory = f"{self._proc}/{pid}/fd"
+        found = []
+        try:
+            names = os.listdir(directory)
+            for name in names:
+                with contextlib.suppress(OSError):
+                    target = os.readlink(f"{directory}/{name}")
+                    if target.startswith(_SOCKET):
+                        found.append(int(target[len(_SOCKET) : -1]))
+        except OSError:
+            # Gone, or another user's: as any of /proc at any time.
+            return
+        self._scanned[pid] = len(names)
+        fresh = [inode for inode in found if inode not in self._owners]
+        if not fresh:
+            return
+        app = self._describe(pid)
+        if app is None:
+            return
+        for inode in fresh:
+            self._owners[inode] = app
+        while len(self._owners) > _MAX_SOCKETS:
+            self._owners.popitem(last=False)
+        self._recent[pid] = None
+        self._recent.move_to_end(pid)
+        while len(self._recent) > RECENT_OWNERS:
+            self._recent.popitem(last=False)
+
+    def _describe(self, pid: int) -> App | None:
+        try:
+            with open(f"{self._proc}/{pid}/stat", "rb") as file:
+                started = int(file.read().rsplit(b")", 1)[1].split()[19])
+            executable = ""
+            with contextlib.suppress(PermissionError, FileNotFoundError):
+                executable = os.readlink(f"{self._proc}/{pid}/exe")
+        except (OSError, ValueError, IndexError):
+            return None
+        # A process keeps pid and start time over exec, hence the executable.
+        identity = _Identity(pid, started, executable)
+        app = self._apps.get(identity)
+        if app is None:
+            app = self._read_app(pid, executable)
+            if app is None:
+                return None
+            self._apps[identity] = app
+            if len(self._apps) > _MAX_PROCESSES:
+                self._apps.popitem(last=False)
+        return app
+
+    def _read_app(self, pid: int, executable: str) -> App | None:
+        try:
+            process = psutil.Process(pid)
+            with process.oneshot():
+                command, arguments, user = process.name(), [], ""
+                with contextlib.suppress(psutil.AccessDenied):
+                    arguments = process.cmdline()
+                with contextlib.suppress(psutil.AccessDenied, KeyError):
+                    user = process.username()
+        except (psutil.Error, OSError):
+            return None
+        cgroup = ""
+        with (
+            contextlib.suppress(OSError),
+            open(f"{self._proc}/{pid}/cgroup", encoding="utf-8", errors="replace") as file,
+        ):
+            cgroup = file.read(4096).strip().rsplit(":", 1)[-1]
+        return App(
+            name=application_name(executable, arguments, command),
+            executable=cut_name(executable.removesuffix(" (deleted)")),
+            user=cut_name(user),
+            unit=unit_of(cgroup),
+            container=container_of(cgroup),
+        )

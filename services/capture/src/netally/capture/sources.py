@@ -1,0 +1,224 @@
+"""Where traffic comes from: the packet sockets of every captured interface, or the kernel's TCP counters.
+
+Both fill the same flow table. `Sources.refresh` follows interfaces that come, go and are renamed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Final
+
+import structlog
+
+from netally.capture import metrics
+from netally.capture.attribution import Attribution
+from netally.capture.cbpf import names_and_openings
+from netally.capture.decode import decode_block
+from netally.capture.dissector import TCP, FragmentTable, dissect_ip
+from netally.capture.flow_table import FlowTable
+from netally.capture.interfaces import Choice, Interface, choose
+from netally.capture.link_layer import ETHERNET, find_network
+from netally.capture.packet_ring import PacketRing, PacketTap
+from netally.capture.sock_diag import SocketDiag
+from netally.capture.tally import Odd
+from netally.capture.tcp_counters import TcpCounterSource
+
+log = structlog.get_logger()
+
+NOTHING: Final = Odd((0, 0), (0, 0), 0, 0, 0)
+
+
+class PacketSource:
+    """Ring and tap of one interface, read by the event loop."""
+
+    def __init__(
+        self, interface: Interface, table: FlowTable, attribution: Attribution, clock: Callable[[], float]
+    ) -> None:
+        self.interface = interface
+        self._table = table
+        self._attribution = attribution
+        self._clock = clock
+        self._fragments = FragmentTable()
+        self._odd = NOTHING
+        self.drops = 0
+        self._ring = PacketRing(interface.name, loopback=interface.loopback)
+        try:
+            self._tap = PacketTap(interface.name, names_and_openings(), loopback=interface.loopback)
+        except OSError:
+            self._ring.close()
+            raise
+        loop = asyncio.get_running_loop()
+        # Two descriptors each: the tap is read at once, because a connection may live for milliseconds only.
+        loop.add_reader(self._tap.fileno(), self._read_tap)
+        loop.add_reader(self._ring.fileno(), self.read_ring)
+
+    def read_ring(self) -> None:
+        """Count every block that is ready."""
+        for block in self._ring.blocks():
+            decoded = decode_block(
+                block,
+                self.interface.ifindex,
+                self._fragments,
+                vnet_header=True,
+                directed=not self.interface.loopback,
+            )
+            new = self._table.observe(decoded.packets)
+            if len(new):
+                self._attribution.counted(new, self._clock())
+            odd = decoded.odd
+            self._odd = Odd(
+                (self._odd.not_ip_bytes[0] + odd.not_ip_bytes[0], self._odd.not_ip_bytes[1] + odd.not_ip_bytes[1]),
+                (
+                    self._odd.not_ip_packets[0] + odd.not_ip_packets[0],
+                    self._odd.not_ip_packets[1] + odd.not_ip_packets[1],
+                ),
+                self._odd.others_bytes + odd.other_bytes,
+                self._odd.others_packets + odd.other_packets,
+                0,
+            )
+            metrics.PACKETS.labels(self.interface.name).inc(int(decoded.packets.counts.sum()))
+            metrics.BYTES.labels(self.interface.name).inc(int(decoded.packets.lengths.sum()))
+
+    def _read_tap(self) -> None:
+        now = self._clock()
+        for frame, outgoing in self._tap.frames():
+            metrics.TAPPED.inc()
+            network = find_network(ETHERNET, frame)
+            packet = None if network is None else dissect_ip(frame, network.offset)
+            if packet is not None:
+                self._attribution.tapped(
+                    packet,
+                    frame,
+                    time=now,
+                    interface=self.interface.ifindex,
+                    outgoing=None if self.interface.loopback else outgoing,
+                )
+
+    def take_odd(self) -> Odd:
+        """What was counted besides flows since the last call, lost packets included."""
+        drops = self._ring.statistics().drops
+        if drops:
+            metrics.RING_DROPS.labels(self.interface.name).inc(drops)
+            log.warning("packets lost, the ring was full", interface=self.interface.name, packets=drops)
+        self.drops += drops
+        odd, self._odd = self._odd, NOTHING
+        return odd._replace(drops=drops)
+
+    def close(self) -> None:
+        loop = asyncio.get_running_loop()
+        loop.remove_reader(self._tap.fileno())
+        loop.remove_reader(self._ring.fileno())
+        self._tap.close()
+        self._ring.close()
+
+
+class Sources:
+    """Everything captured on this machine. ``packets`` False reads TCP counters instead."""
+
+    def __init__(
+        self,
+        table: FlowTable,
+        attribution: Attribution,
+        diag: SocketDiag | None,
+        *,
+        wanted: list[str],
+        packets: bool,
+        clock: Callable[[], float],
+    ) -> None:
+        self._table = table
+        self._attribution = attribution
+        self._diag = diag
+        self._wanted = wanted
+        self._packets = packets
+        self._clock = clock
+        self._open: dict[int, PacketSource] = {}
+        self._counters = TcpCounterSource()
+        self._refused: set[int] = set()
+        self._lost_drops = 0
+        self.interfaces: list[Interface] = []
+        self.choices: dict[str, Choice] = {}
+
+    @property
+    def captured(self) -> list[Interface]:
+        """Interfaces whose traffic is counted."""
+        return [
+            interface
+            for interface in self.interfaces
+            if self.choices[interface.name].captured and (not self._packets or interface.ifindex in self._open)
+        ]
+
+    @property
+    def loopbacks(self) -> set[int]:
+        return {interface.ifindex for interface in self.interfaces if interface.loopback}
+
+    @property
+    def addresses(self) -> set[bytes]:
+        """Own addresses."""
+        return {address for interface in self.interfaces for address in interface.addresses}
+
+    @property
+    def drops(self) -> int:
+        """Packets lost in rings since the start."""
+        return self._lost_drops + sum(source.drops for source in self._open.values())
+
+    @property
+    def missing(self) -> list[str]:
+        """Interfaces that were asked for by name and are not captured."""
+        captured = {interface.name for interface in self.captured}
+        return [name for name in self._wanted if name not in captured]
+
+    def refresh(self, interfaces: list[Interface]) -> None:
+        """Open and close sockets as the interfaces are now."""
+        self.interfaces = interfaces
+        self.choices = choose(interfaces, self._wanted)
+        if not self._packets:
+            return
+        wanted = {interface.ifindex: interface for interface in interfaces if self.choices[interface.name].captured}
+        for index in [index for index in self._open if index not in wanted]:
+            source = self._open.pop(index)
+            self._lost_drops += source.drops
+            source.close()
+            log.info("interface left", interface=source.interface.name)
+        self._refused &= set(wanted)
+        for index, interface in wanted.items():
+            known = self._open.get(index)
+            if known is not None:
+                known.interface = interface
+                continue
+            try:
+                self._open[index] = PacketSource(interface, self._table, self._attribution, self._clock)
+            except OSError as error:
+                if index not in self._refused:
+                    log.warning("interface cannot be captured", interface=interface.name, error=error.strerror)
+                    self._refused.add(index)
+                continue
+            log.info("interface captured", interface=interface.name)
+
+    def read(self) -> None:
+        """Count what is ready now."""
+        for source in list(self._open.values()):
+            source.read_ring()
+        if not self._packets and self._diag is not None:
+            interface_of = {
+                address: interface.ifindex for interface in self.interfaces for address in interface.addresses
+            }
+            try:
+                columns = self._counters.columns(
+                    self._diag.sockets(TCP, counters=True),
+                    time=self._clock(),
+                    interface_of=interface_of,
+                    loopbacks=self.loopbacks,
+                )
+            except OSError as error:
+                log.warning("sockets cannot be listed", error=error.strerror)
+                return
+            self._table.observe(columns)
+
+    def take_odd(self) -> dict[int, Odd]:
+        return {index: source.take_odd() for index, source in self._open.items()}
+
+    def close(self) -> None:
+        for source in self._open.values():
+            source.close()
+        self._open.clear()

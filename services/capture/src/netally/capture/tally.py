@@ -1,0 +1,78 @@
+"""The tally: what each interface counted in an interval, split by cause so that the causes sum to the counter.
+
+What is left over when flows, frames without IP and lost packets are taken off is the difference between what the
+interface counts (link headers, or a super-packet as one) and what is counted here (L3 bytes of wire segments).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final, NamedTuple
+
+from netally.capture.flow_records import CauseCounts
+from netally.capture.interfaces import InterfaceCounters
+from netally.contracts.codes import Cause
+from netally.contracts.flow import TallyRow
+
+_LINK_HEADER: Final = 14
+
+
+class Odd(NamedTuple):
+    """Counted by one interface's ring besides flows, over an interval: (in, out) each."""
+
+    not_ip_bytes: tuple[int, int]
+    not_ip_packets: tuple[int, int]
+    others_bytes: int
+    """Frames for other machines."""
+    others_packets: int
+    drops: int
+    """Packets the ring had no room for; which way they went is not known."""
+
+
+class Carried(NamedTuple):
+    """One interface over one interval."""
+
+    name: str
+    delta: InterfaceCounters
+    odd: Odd
+
+
+def counter_delta(before: InterfaceCounters, after: InterfaceCounters) -> InterfaceCounters:
+    """What was counted between two readings. A counter that went back was reset: what it shows is all that is known."""
+    return InterfaceCounters(*(new - old if new >= old else new for old, new in zip(before, after, strict=True)))
+
+
+def tally_rows(carried: Mapping[int, Carried], causes: CauseCounts) -> list[TallyRow]:
+    """Rows of every interface, by index; causes without anything are left out."""
+    rows = []
+    for index, interface in carried.items():
+        own = {cause: list(amounts) for (where, cause), amounts in causes.items() if where == index}
+        odd = interface.odd
+        _add(own, Cause.NOT_IP, (*odd.not_ip_bytes, *odd.not_ip_packets))
+        _add(own, Cause.FORWARDED, (odd.others_bytes, 0, odd.others_packets, 0))
+        delta = interface.delta
+        wanted = (delta.bytes_in, delta.bytes_out, delta.packets_in, delta.packets_out)
+        rest = [total - sum(amounts[column] for amounts in own.values()) for column, total in enumerate(wanted)]
+        if odd.drops:
+            # Lost packets: what is left beyond the link headers of the packets that were counted.
+            lost_packets = [max(0, rest[2]), max(0, rest[3])]
+            headers = [
+                _LINK_HEADER * (wanted[2] - lost_packets[0]), _LINK_HEADER * (wanted[3] - lost_packets[1])
+            ]  # fmt: skip
+            lost = [max(0, rest[0] - headers[0]), max(0, rest[1] - headers[1]), *lost_packets]
+            _add(own, Cause.LOST_RING, lost)
+            rest = [left - gone for left, gone in zip(rest, lost, strict=True)]
+        _add(own, Cause.HEADER_DIFFERENCE, rest)
+        rows += [
+            TallyRow(interface.name[:64], int(cause), *amounts)
+            for cause, amounts in sorted(own.items())
+            if any(amounts)
+        ]
+    return rows
+
+
+def _add(own: dict[Cause, list[int]], cause: Cause, amounts: tuple[int, ...] | list[int]) -> None:
+    if any(amounts):
+        sums = own.setdefault(cause, [0, 0, 0, 0])
+        for column, value in enumerate(amounts):
+            sums[column] += value
