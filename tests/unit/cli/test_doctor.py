@@ -13,7 +13,15 @@ from netally.cli import data_directory, doctor, ports
 from netally.cli.settings import CliSettings
 from netally.cli.up import RUNNING
 
-PROBE = {"mode": "packets", "reason": "no eBPF here", "interfaces": ["eth0", "lo"], "advice": "install the probe"}
+PROBE = {
+    "mode": "packets",
+    "reason": "no eBPF here",
+    "advice": "install the probe",
+    "interfaces": [
+        {"name": "eth0", "captured": True, "addresses": ["192.0.2.2"], "reason": ""},
+        {"name": "br0", "captured": False, "addresses": [], "reason": "its members are captured"},
+    ],
+}
 
 
 @pytest.fixture
@@ -46,7 +54,8 @@ def test_a_machine_at_rest_with_nothing_wrong(settings: CliSettings, capsys: pyt
     said = capsys.readouterr().out
     assert "packets: no eBPF here" in said
     assert "install the probe" in said
-    assert "eth0, lo" in said
+    assert "Interfaces     eth0\n" in said
+    assert "not captured: br0 (its members are captured)" in said
     assert "Nothing is wrong." in said
     assert not settings.directory.exists(), "looking must not make anything"
 

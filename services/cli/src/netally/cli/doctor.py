@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import importlib.metadata
-import json
 import platform
 import shutil
-import subprocess
 import sys
-from typing import Any
 
 import click
 import msgspec
 
 from netally.cli import data_directory, ports
+from netally.cli.capture_probe import ProbeError, probe
 from netally.cli.plain_error import PlainError
 from netally.cli.service_programs import ask, readiness_urls
 from netally.cli.settings import CliSettings, without_password
@@ -32,17 +30,18 @@ class Finding(msgspec.Struct, frozen=True):
 
 def examine(settings: CliSettings) -> int:
     """Print every finding; 1 when one of them is wrong, else 0."""
-    holder = None
-    findings = [*_versions(), *_data(settings)]
-    if settings.directory.is_dir():
-        holder = data_directory.holder_of_lock(settings.directory)
-    findings += _capture()
-    findings += asyncio.run(_running_parts(settings)) if holder is not None else _at_rest(settings)
+    findings = asyncio.run(_find(settings))
     for finding in findings:
         click.echo(f"{'!!' if finding.wrong else '  '} {finding.title:<14} {finding.words}")
     wrong = sum(finding.wrong for finding in findings)
     click.echo(f"\n{wrong} thing(s) need attention, marked !!" if wrong else "\nNothing is wrong.")
     return 1 if wrong else 0
+
+
+async def _find(settings: CliSettings) -> list[Finding]:
+    runs = settings.directory.is_dir() and data_directory.holder_of_lock(settings.directory) is not None
+    rest = await _running_parts(settings) if runs else _at_rest(settings)
+    return [*_versions(), *_data(settings), *await _capture(), *rest]
 
 
 def read_running(settings: CliSettings) -> Running:
@@ -81,20 +80,21 @@ def _data(settings: CliSettings) -> list[Finding]:
     return [Finding("Data", f"{directory}, {shutil.disk_usage(directory).free / 1024**3:.1f} GiB free")]
 
 
-def _capture() -> list[Finding]:
-    """What the agent says of this machine, asked in a process of its own."""
-    command = [sys.executable, "-m", "netally.capture", "probe"]
+async def _capture() -> list[Finding]:
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False, cwd="/")  # noqa: S603
-        probe: dict[str, Any] = json.loads(done.stdout)
-        mode, reason, advice = str(probe["mode"]), str(probe["reason"]), str(probe["advice"])
-        interfaces = [str(each) for each in probe["interfaces"]]
-    except (OSError, subprocess.TimeoutExpired, ValueError, KeyError, TypeError) as error:
-        return [Finding("Capture", f"the agent cannot say what it sees here ({error!r})", wrong=True)]
-    findings = [Finding("Capture mode", f"{mode}{f': {reason}' if reason else ''}", wrong=mode == "none")]
-    if advice:
-        findings.append(Finding("", advice))
-    findings.append(Finding("Interfaces", ", ".join(interfaces) or "none", wrong=not interfaces))
+        sees = await probe()
+    except ProbeError as error:
+        return [Finding("Capture", f"the agent cannot say what it sees here: {error}", wrong=True)]
+    findings = [
+        Finding("Capture mode", f"{sees.mode}{f': {sees.reason}' if sees.reason else ''}", wrong=sees.mode == "none")
+    ]
+    if sees.advice:
+        findings.append(Finding("", sees.advice))
+    captured = [each.name for each in sees.interfaces if each.captured]
+    findings.append(Finding("Interfaces", ", ".join(captured) or "none", wrong=not captured))
+    left_out = [f"{each.name} ({each.reason})" for each in sees.interfaces if not each.captured]
+    if left_out:
+        findings.append(Finding("", f"not captured: {', '.join(left_out)}"))
     return findings
 
 

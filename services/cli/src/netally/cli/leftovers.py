@@ -1,6 +1,7 @@
 """Children of a supervisor that was killed: remembered in the data directory, ended before the next start.
 
-The kernel has told them to stop when their supervisor died; this takes care of one that does not.
+The kernel has told them to stop when their supervisor died. This takes care of one that does not, and of an agent whose
+Python was given file capabilities: for such a program the kernel forgets the wish at execve (prctl(2)).
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import time
@@ -14,6 +15,7 @@ import click
 import msgspec
 
 from netally.cli import data_directory, leftovers, nats_server, ports, postgres_server
+from netally.cli.capture_probe import ProbeError, probe
 from netally.cli.login import VALID, login_url
 from netally.cli.plain_error import PlainError
 from netally.cli.service_programs import readiness_urls, service_programs
@@ -133,6 +135,8 @@ async def _start(settings: CliSettings, supervisor: Supervisor, without: tuple[s
     probes = {name: url for name, url in readiness_urls(settings).items() if name not in without}
     running = Running(settings.web_base, settings.api_base, probes)
     data_directory.write_private(directory / RUNNING, msgspec.json.encode(running).decode())
+    if "capture" not in without:
+        await _say_what_is_seen()
     if not {"api", "web"} & set(without):
         await _say_where(settings, links["NETALLY_ADMIN_TOKEN"])
     click.echo(f"Logs  {directory / 'logs'}")
@@ -157,6 +161,13 @@ async def _start_database(directory: Path, supervisor: Supervisor, links: dict[s
         say("PostgreSQL", "first start: making the database")
     program, links["NETALLY_DATABASE_URL"] = await postgres_server.prepare(cluster)
     await supervisor.start(program, within=WITHIN, began=began)
+
+
+async def _say_what_is_seen() -> None:
+    with contextlib.suppress(ProbeError):
+        sees = await probe()
+        if sees.reason:
+            click.echo(f"\nCapture mode is {sees.mode}: {sees.reason}. {sees.advice}")
 
 
 async def _say_where(settings: CliSettings, token: str) -> None:
