@@ -87,7 +87,7 @@ def _raw_path(scope: Scope) -> bytes:
 
 @asgi("/api", is_mount=True, copy_scope=True)
 async def api_proxy(scope: Scope, receive: Receive, send: Send) -> None:
-    if scope["type"] is not ScopeType.HTTP:
+    if scope["type"] != ScopeType.HTTP:  # a server gives a plain string, so not `is not`
         return
     problem = refusal(scope)
     if problem is None:
