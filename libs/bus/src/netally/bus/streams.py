@@ -30,8 +30,9 @@ DEADLETTERS: Final = "DEADLETTERS"
 AGGREGATOR: Final = "aggregator"
 """Durable name of the aggregator's consumers."""
 
-ACK_WAIT: Final = 60.0
-"""Seconds; above the longest database write plus the grace period of a shutdown."""
+ACK_WAIT: Final = 30.0
+"""Seconds after which a message that was neither acknowledged nor said to be in progress is delivered again: what a
+crashed aggregator had in hand waits that long."""
 
 
 def stream_configs(flows_max_bytes: int = 8 * GIB) -> list[StreamConfig]:
@@ -89,7 +90,7 @@ def stream_configs(flows_max_bytes: int = 8 * GIB) -> list[StreamConfig]:
     ]
 
 
-def consumer_configs() -> list[tuple[str, ConsumerConfig]]:
+def consumer_configs(ack_wait: float = ACK_WAIT) -> list[tuple[str, ConsumerConfig]]:
     """(stream, wanted configuration) of each durable consumer. Redelivery is without limit: what cannot be stored for
     now is tried again until it can; what never can goes to DEADLETTERS by the reader's own decision.
     """
@@ -100,7 +101,7 @@ def consumer_configs() -> list[tuple[str, ConsumerConfig]]:
                 durable_name=AGGREGATOR,
                 ack_policy=AckPolicy.EXPLICIT,
                 deliver_policy=DeliverPolicy.ALL,
-                ack_wait=ACK_WAIT,
+                ack_wait=ack_wait,
                 max_deliver=-1,
                 max_ack_pending=2_000,
             ),
@@ -111,7 +112,7 @@ def consumer_configs() -> list[tuple[str, ConsumerConfig]]:
                 durable_name=AGGREGATOR,
                 ack_policy=AckPolicy.EXPLICIT,
                 deliver_policy=DeliverPolicy.ALL,
-                ack_wait=ACK_WAIT,
+                ack_wait=ack_wait,
                 max_deliver=-1,
                 max_ack_pending=2_000,
             ),
@@ -127,7 +128,7 @@ _NO_STORAGE: Final = 10_047
 LEAST_FLOWS_BYTES: Final = 64 * MIB
 
 
-async def provision(js: JetStreamContext, flows_max_bytes: int = 8 * GIB) -> None:
+async def provision(js: JetStreamContext, flows_max_bytes: int = 8 * GIB, ack_wait: float = ACK_WAIT) -> None:
     """Create what is missing and bring the rest to the wanted configuration. Safe to run at any time, by several.
 
     A server with less storage than wanted gets a smaller FLOWS (halved until it fits): agents then spool earlier.
@@ -136,7 +137,7 @@ async def provision(js: JetStreamContext, flows_max_bytes: int = 8 * GIB) -> Non
     # FLOWS last: the others have fixed sizes, it takes what remains.
     for config in sorted(stream_configs(flows_max_bytes), key=lambda config: config.name == FLOWS):
         await _provision_stream(js, config)
-    for stream, consumer in consumer_configs():
+    for stream, consumer in consumer_configs(ack_wait):
         # add_consumer upserts; a durable that exists would otherwise keep its old limits silently.
         await js.add_consumer(stream, consumer)
 

@@ -31,7 +31,7 @@ from netally.telemetry.settings import SettingsError, load_settings
 
 NAME = "netally-aggregator"
 GRACE_SECONDS = 20.0
-"""Longest a stop waits for the running transaction; below the streams' ack wait."""
+"""Longest a stop waits for the running transaction; then it is given up, and its messages are delivered again."""
 RESTART_SECONDS = 5.0
 
 log = structlog.get_logger()
@@ -68,6 +68,7 @@ async def run(settings: AggregatorSettings, database_settings: database.Database
     readiness = Readiness()
     readiness.wait_for("database", "not connected yet")
     readiness.wait_for("bus", "not connected yet")
+    readiness.wait_for("streams", "not looked at yet")
     probes = None
     if settings.aggregator_port:
         try:
@@ -113,7 +114,7 @@ async def _work(
     (pool, backend), client = opening.result()
     try:
         js = client.jetstream()
-        provisioning = asyncio.ensure_future(provision(js, settings.flows_max_bytes, readiness))
+        provisioning = asyncio.ensure_future(provision(js, settings, readiness))
         if not await _unless_stopped(provisioning, stop):
             return
         provisioning.result()
@@ -189,6 +190,7 @@ async def _consume(
         client,
         streams.FLOWS,
         FlowSink(writer),
+        ack_wait=settings.ack_wait_seconds,
         clock=clock,
         readiness=readiness,
         explain=explain,
@@ -198,6 +200,7 @@ async def _consume(
         client,
         streams.AGENTS,
         AgentSink(pool, clock),
+        ack_wait=settings.ack_wait_seconds,
         clock=clock,
         readiness=readiness,
         explain=explain,
@@ -207,7 +210,7 @@ async def _consume(
         for part in (
             flows.run,
             agents.run,
-            lambda stop: watch(client.jetstream(), settings.flows_max_bytes, readiness, stop),
+            lambda stop: watch(client.jetstream(), settings, readiness, stop),
         ):
             tasks.create_task(_keep_running(part, client, stop))
 

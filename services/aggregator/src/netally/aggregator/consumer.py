@@ -68,6 +68,7 @@ class Consumer(Generic[T]):
         stream: str,
         sink: Sink[T],
         *,
+        ack_wait: float,
         clock: Callable[[], int],
         readiness: Readiness,
         explain: Callable[[BaseException], str],
@@ -77,6 +78,7 @@ class Consumer(Generic[T]):
         self._js = client.jetstream()
         self._stream = stream
         self._sink = sink
+        self._ack_wait = ack_wait
         self._clock = clock
         self._readiness = readiness
         self._explain = explain
@@ -205,7 +207,7 @@ class Consumer(Generic[T]):
     async def _heartbeat(self) -> None:
         """Tell the server that what is in hand is being worked on, so that it is not delivered again meanwhile."""
         while True:
-            await asyncio.sleep(streams.ACK_WAIT / 3)
+            await asyncio.sleep(self._ack_wait / 3)
             for message in list(self._in_hand.values()):
                 with contextlib.suppress(nats.errors.Error):
                     await message.in_progress()

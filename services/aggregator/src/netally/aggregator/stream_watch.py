@@ -14,6 +14,7 @@ from nats.js.errors import APIError, NotFoundError
 
 from netally.aggregator.metrics import UNACKED, WAITING
 from netally.aggregator.readiness import Readiness
+from netally.aggregator.settings import AggregatorSettings
 from netally.bus import streams
 
 log = structlog.get_logger()
@@ -21,12 +22,12 @@ log = structlog.get_logger()
 INTERVAL = 2.0
 
 
-async def provision(js: JetStreamContext, flows_max_bytes: int, readiness: Readiness) -> None:
+async def provision(js: JetStreamContext, settings: AggregatorSettings, readiness: Readiness) -> None:
     """Return when every stream and durable is as declared, however long the server takes to allow it."""
     pause = 0.25
     while True:
         try:
-            await streams.provision(js, flows_max_bytes)
+            await streams.provision(js, settings.flows_max_bytes, settings.ack_wait_seconds)
         except (streams.NoRoomError, APIError, nats.errors.Error, TimeoutError) as error:
             readiness.wait_for("streams", plain_words(error))
             await asyncio.sleep(pause)
@@ -36,7 +37,7 @@ async def provision(js: JetStreamContext, flows_max_bytes: int, readiness: Readi
             return
 
 
-async def watch(js: JetStreamContext, flows_max_bytes: int, readiness: Readiness, stop: asyncio.Event) -> None:
+async def watch(js: JetStreamContext, settings: AggregatorSettings, readiness: Readiness, stop: asyncio.Event) -> None:
     """Until ``stop`` is set. A durable that was deleted leaves its consumer silent without any error."""
     while not stop.is_set():
         try:
@@ -47,7 +48,7 @@ async def watch(js: JetStreamContext, flows_max_bytes: int, readiness: Readiness
             readiness.ready("streams")
         except NotFoundError as error:
             log.warning("stream or durable is gone, making it again", reason=plain_words(error))
-            await provision(js, flows_max_bytes, readiness)
+            await provision(js, settings, readiness)
         except (APIError, nats.errors.Error, TimeoutError) as error:
             readiness.wait_for("streams", plain_words(error))
         with contextlib.suppress(TimeoutError):
