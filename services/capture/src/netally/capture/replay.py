@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-import ipaddress
+import socket
 from collections.abc import Iterator
 from typing import BinaryIO, Final
 
@@ -178,5 +178,6 @@ def _lines(table: FlowTable, names: dict[Words, Name | None]) -> list[FlowLine]:
 
 def endpoint(address: bytes, port: int) -> str:
     """``192.0.2.1:443`` or ``[2001:db8::1]:443`` (RFC 5952)."""
-    text = str(ipaddress.ip_address(address))
-    return f"[{text}]:{port}" if len(address) == 16 else f"{text}:{port}"
+    if len(address) == 4:
+        return f"{socket.inet_ntop(socket.AF_INET, address)}:{port}"
+    return f"[{socket.inet_ntop(socket.AF_INET6, address)}]:{port}"
