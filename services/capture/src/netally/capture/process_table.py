@@ -27,6 +27,8 @@ JUST_STARTED: Final = 4
 RECENT_OWNERS: Final = 8
 BUDGET_SHARE: Final = 0.1
 """Share of time that questions may take, over about a second."""
+_PID_LIMIT: Final = 1 << 22
+"""Above every process id (PID_MAX_LIMIT, linux/threads.h)."""
 _MAX_SOCKETS: Final = 200_000
 _MAX_PROCESSES: Final = 10_000
 _SOCKET: Final = "socket:["
@@ -77,7 +79,7 @@ class ProcessTable:
         return app
 
     def _look(self, inode: int, uid: int) -> App | None:
-        newest = sorted(self._pids(), reverse=True)[:NEWEST]
+        newest = self._newest(self._pids())
         # A process that just started is gone first, so it is asked first.
         for pid in dict.fromkeys((*newest[:JUST_STARTED], *reversed(self._recent), *newest)):
             if not self._may_hold(pid, uid):
@@ -111,6 +113,16 @@ class ProcessTable:
 
     def _pids(self) -> list[int]:
         return [int(name) for name in os.listdir(self._proc) if name.isdigit()]
+
+    def _newest(self, pids: list[int]) -> list[int]:
+        """Newest first. Process ids start again from the bottom at pid_max, so age is the distance to the last one."""
+        try:
+            # Fifth field: the id given last (proc_loadavg(5)).
+            with open(f"{self._proc}/loadavg", encoding="ascii") as file:
+                last = int(file.read().split()[4])
+        except (OSError, ValueError, IndexError):
+            last = max(pids, default=0)
+        return sorted(pids, key=lambda pid: (last - pid) % _PID_LIMIT)[:NEWEST]
 
     def _may_hold(self, pid: int, uid: int) -> bool:
         """The owner of a socket is as a rule the user of the process; root's processes may hold anyone's."""
