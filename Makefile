@@ -21,9 +21,10 @@ help: ## List the targets
 	@$(PYTHON) -m venv .uv || { echo "Python's venv module does not work; on Debian: apt-get install python3-venv" >&2; exit 1; }
 	@.uv/bin/python -m pip install --quiet --disable-pip-version-check "uv==$(UV_VERSION)"
 
+# umask: as root the database server is another user and has to read its own program, whatever the shell's umask.
 # One stamp a lock file: a changed lock or member manifest installs again, an unchanged one costs nothing.
 .venv/.run: requirements.lock $(wildcard libs/*/pyproject.toml services/*/pyproject.toml) | $(UV)
-	@$(BIN)/python -c '' 2>/dev/null || $(UV) venv --quiet --clear --python $(PYTHON) .venv
+	@$(BIN)/python -c '' 2>/dev/null || { umask 022; $(UV) venv --quiet --clear --python $(PYTHON) .venv; }
 	@echo "Installing what requirements.lock names into .venv"
 	@umask 022; $(UV) pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock
 	@umask 022; $(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation $(addprefix -e ./,$(MEMBER_DIRS))
@@ -31,7 +32,7 @@ help: ## List the targets
 
 .venv/.test: requirements-test.lock .venv/.run | $(UV)
 	@echo "Installing what requirements-test.lock names into .venv"
-	@$(UV) pip install --quiet --python $(BIN)/python --require-hashes -r requirements-test.lock
+	@umask 022; $(UV) pip install --quiet --python $(BIN)/python --require-hashes -r requirements-test.lock
 	@touch $@
 
 setup: .venv/.run ## Install what `make run` needs into .venv

@@ -158,6 +158,11 @@ class Cluster:
         status, output = await run_to_end(program, words)
         # The single-user server ends well after a failed statement, too.
         failed = re.search(r"^.*(?:ERROR|FATAL|PANIC): .*$", output, re.MULTILINE)
+        if status == exec_launcher.FAILED and self.identity is not None and "Permission denied" in output:
+            raise PlainError(
+                f"PostgreSQL does not run as root, and user {self.identity.name} may not read its files: "
+                f"`chmod -R a+rX {self.binaries.parent.parent}`, or set NETALLY_DATABASE_URL to a server of your own."
+            )
         if status == exec_launcher.FAILED and self.identity is not None:
             raise PlainError(
                 f"PostgreSQL does not run as root, and user {self.identity.name} cannot reach {self.directory} or "
