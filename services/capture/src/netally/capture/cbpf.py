@@ -14,6 +14,7 @@ from typing import Final, NamedTuple
 LD_WORD: Final = 0x20
 LD_HALF: Final = 0x28
 LD_BYTE: Final = 0x30
+LD_WORD_X: Final = 0x40
 LD_HALF_X: Final = 0x48
 LD_BYTE_X: Final = 0x50
 LD_LENGTH: Final = 0x80
@@ -45,6 +46,7 @@ ETHERNET_HEADER: Final = 14
 FULL: Final = 17 * 1024
 """Bytes of a packet whose payload is read: above the largest ClientHello that is put together."""
 HEADERS: Final = 128
+_HTTP_METHODS: Final = (b"GET ", b"POST", b"HEAD", b"PUT ", b"OPTI", b"CONN", b"DELE", b"PATC")
 
 
 class Instruction(NamedTuple):
@@ -95,7 +97,8 @@ def accept_all(snaplen: int) -> bytes:
 
 
 def names_and_openings(link: int = ETHERNET_HEADER) -> bytes:
-    """DNS and mDNS over UDP, DNS over TCP, TCP SYNs, ClientHellos and the small segments that may complete one.
+    """DNS and mDNS over UDP, DNS over TCP, TCP SYNs, ClientHellos and the small segments that may complete one, HTTP
+    requests, and QUIC packets with a long header to port 443.
 
     ``link`` is the length of the link header. Loads are relative to the frame: loads relative to the network header
     cannot reach payload outside the linear part of a buffer. A load behind the end of a packet drops it, which is what
@@ -126,7 +129,12 @@ def names_and_openings(link: int = ETHERNET_HEADER) -> bytes:
             i(JUMP_EQUAL, 5353, "full"),
             i(LD_HALF_X, link + 2),
             i(JUMP_EQUAL, 53, "full"),
-            i(JUMP_EQUAL, 5353, "full", "drop"),
+            i(JUMP_EQUAL, 5353, "full"),
+            # QUIC long headers have the two uppermost bits set (RFC 9000 section 17.2).
+            i(JUMP_EQUAL, 443, "", "drop"),
+            i(LD_BYTE_X, link + 8),
+            i(AND, 0xC0),
+            i(JUMP_EQUAL, 0xC0, "full", "drop"),
             i(LD_BYTE_X, link + 13, label="tcp"),
             i(AND, 0x12),
             i(JUMP_EQUAL, 0x02, "headers"),
@@ -141,8 +149,10 @@ def names_and_openings(link: int = ETHERNET_HEADER) -> bytes:
             i(LD_HALF_X, link),
             i(JUMP_EQUAL, 0x1603, "", "more"),
             i(LD_BYTE_X, link + 5),
-            i(JUMP_EQUAL, 1, "full", "more"),
-            i(LD_WORD, ANCILLARY_PACKET_TYPE, label="more"),
+            i(JUMP_EQUAL, 1, "full"),
+            i(LD_WORD_X, link, label="more"),
+            *(i(JUMP_EQUAL, int.from_bytes(method, "big"), "full") for method in _HTTP_METHODS),
+            i(LD_WORD, ANCILLARY_PACKET_TYPE),
             i(JUMP_EQUAL, _OUTGOING, "", "drop"),
             i(LD_LENGTH),
             i(JUMP_GREATER, 1600, "drop"),

@@ -114,12 +114,15 @@ class FlowTable:
             return np.zeros(0, np.int64)
         late = packets.times >= self.boundary
         if not late.any():
-            return self._count(packets, deferred=False)
-        if late.all():
-            return self._count(packets, deferred=True)
-        return np.concatenate(
-            (self._count(packets.rows(~late), deferred=False), self._count(packets.rows(late), deferred=True))
-        )
+            new = self._count(packets, deferred=False)
+        elif late.all():
+            new = self._count(packets, deferred=True)
+        else:
+            new = np.concatenate(
+                (self._count(packets.rows(~late), deferred=False), self._count(packets.rows(late), deferred=True))
+            )
+        self._shrink()
+        return new[self._used[new]]
 
     def _count(self, packets: Columns, *, deferred: bool) -> Slots:
         hashes = hash_words(packets.words)
@@ -159,7 +162,7 @@ class FlowTable:
 
         new_groups = np.flatnonzero(~known)
         if len(new_groups):
-            fresh = self._insert(hashes[starts][new_groups], first[new_groups], protect=slots[known])
+            fresh = self._insert(hashes[starts][new_groups], first[new_groups])
             slots[new_groups] = fresh
             self.events[fresh] = events[new_groups]
             if self.first_seen is not None:
@@ -220,10 +223,7 @@ class FlowTable:
         slots[right] = candidates[right]
         return slots, known
 
-    def _insert(self, hashes: Words, words: Words, protect: Slots) -> Slots:
-        wanted = len(self._slots) + len(hashes)
-        if wanted > self.limit:
-            self._evict_least_recent(wanted - self.limit + self.limit // 8, protect)
+    def _insert(self, hashes: Words, words: Words) -> Slots:
         while len(self._free) < len(hashes):
             self._grow(len(hashes))
         slots = np.array([self._free.pop() for _ in range(len(hashes))], np.int64)
@@ -249,10 +249,16 @@ class FlowTable:
         self.process = np.concatenate((self.process, np.full(more, None, object)))
         self._free.extend(range(capacity + more - 1, capacity - 1, -1))
 
-    def _evict_least_recent(self, count: int, protect: Slots) -> None:
-        pinned = [protect, *(slots for slots, _, _ in self._deferred)]
-        candidates = np.setdiff1d(self._slots, np.concatenate(pinned))
-        count = min(count, len(candidates))
+    def _shrink(self) -> None:
+        """Merge the least recently used flows into "other" when there are more than the limit.
+
+        Flows with counts that wait for the next cut stay, so that the table may be above its limit until then.
+        """
+        excess = len(self._slots) - self.limit
+        if excess <= 0:
+            return
+        candidates = np.setdiff1d(self._slots, self._waiting())
+        count = min(excess + self.limit // 8, len(candidates))
         if not count:
             return
         oldest = candidates[np.argpartition(self.last_seen[candidates], count - 1)[:count]]
@@ -281,6 +287,9 @@ class FlowTable:
         self._free.extend(int(slot) for slot in slots)
         self._second = [(seen[self._used[seen]], counters[self._used[seen]]) for seen, counters in self._second]
 
+    def _waiting(self) -> Slots:
+        return np.concatenate([np.zeros(0, np.int64), *(slots for slots, _, _ in self._deferred)])
+
     # --- single flows -------------------------------------------------------------------------------------------
 
     def find(self, key: FlowEnds) -> int | None:
@@ -306,8 +315,9 @@ class FlowTable:
         events = events_of(packet, reverse, outgoing) & ~CLOSED
         slot = self._find_one(words)
         if slot is None:
+            self._shrink()
             row = np.array([words], np.uint64)
-            slot = int(self._insert(np.array([hash_one(words)], np.uint64), row, np.zeros(0, np.int64))[0])
+            slot = int(self._insert(np.array([hash_one(words)], np.uint64), row)[0])
             self.events[slot] = events | (0 if reverse else A_SENT_FIRST)
             if self.first_seen is not None:
                 self.first_seen[slot] = time
@@ -353,8 +363,8 @@ class FlowTable:
         tcp = (self.words[slots, 4] >> np.uint64(24)) & np.uint64(0xFF) == TCP
         age = np.where(tcp, np.where((self.events[slots] & CLOSED) != 0, CLOSED_AGE, TCP_AGE), OTHER_AGE)
         gone = (idle > age) & ~self._counters[slots].any(axis=1) & (self._connections[slots] == 0)
-        pinned = np.concatenate([np.zeros(0, np.int64), *(waiting for waiting, _, _ in self._deferred)])
-        self._remove(np.setdiff1d(slots[gone], pinned))
+        self._remove(np.setdiff1d(slots[gone], self._waiting()))
+        self._shrink()
 
     def take_second(self) -> tuple[Slots, Counters]:
         """(slots, counters) of everything counted since the last call, cuts notwithstanding."""
