@@ -10,7 +10,7 @@ UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-test run test lint fmt types bench docs lock clean
+.PHONY: help setup setup-test run test lint fmt types bench docs fuzz accuracy lock clean
 
 help: ## List the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -63,6 +63,12 @@ bench: .venv/.test ## Measure throughput, cost and query times; JSON lines go to
 
 docs: .venv/.test ## Write docs/reference.md anew from the code
 	$(BIN)/cog -r docs/reference.md
+
+fuzz: .venv/.test ## Fuzz the parsers for ten minutes
+	@$(BIN)/python -m tests.fuzz.run --seconds 600
+
+accuracy: .venv/.test ## Score replay against known captures; writes docs/accuracy.md
+	@$(BIN)/python -m tests.accuracy
 
 lock: | $(UV) ## Write both lock files anew from the manifests
 	$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header \

@@ -65,7 +65,10 @@ class CaptureFile:
         if magic[:2] == _GZIP_MAGIC:
             self._stream = gzip.GzipFile(fileobj=_Rejoined(magic, stream))
             self._offset = 0
-            magic = self._read(4)
+            try:
+                magic = self._read(4)
+            except _DamagedError as damage:
+                raise CaptureFileError(str(damage)) from None
         if magic != _PCAPNG_MAGIC and magic not in _PCAP_MAGIC:
             raise CaptureFileError(_not_a_capture(magic))
         self._magic = magic

@@ -51,7 +51,7 @@ def clean_host(raw: str) -> str | None:
     """
     if raw[-1:].isdigit() or ":" in raw:
         try:
-            return str(ipaddress.ip_address(raw[:45]))
+            return str(ipaddress.ip_address(raw[:45].partition("%")[0]))
         except ValueError:
             pass
     return clean_name(raw)
