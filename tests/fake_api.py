@@ -16,6 +16,7 @@ from typing import Any
 import msgspec
 import uvicorn
 from litestar import Litestar, Request, Response, delete, get, post
+from litestar.params import FromQuery, JSONBody
 from litestar.response import Stream
 
 from netally.contracts.queries import (
@@ -154,7 +155,7 @@ def create_fake(fake: FakeApi) -> Litestar:
         return Response(Problem("No", status, detail), status_code=status, media_type="application/problem+json")
 
     async def guard(request: Request[Any, Any, Any]) -> Response[Any] | None:
-        if fake.delay:
+        if fake.delay and request.url.path != "/api/health":
             await asyncio.sleep(fake.delay)
         anonymous = request.url.path == "/api/health" or (
             request.method == "POST" and request.url.path == "/api/session"
@@ -180,7 +181,7 @@ def create_fake(fake: FakeApi) -> Litestar:
         )  # fmt: skip
 
     @get("/api/stats/timeline")
-    async def timeline(request: Request[Any, Any, Any], split: str = "none") -> TimelineAnswer:
+    async def timeline(request: Request[Any, Any, Any], split: FromQuery[str] = "none") -> TimelineAnswer:
         now, length = now_ms(), length_of(request)
         bucket = next(step for longest, step in BUCKETS.items() if length <= longest)
         first = now // 1000 // bucket * bucket - length // bucket * bucket + bucket
@@ -221,7 +222,9 @@ def create_fake(fake: FakeApi) -> Litestar:
         return TimelineAnswer(bucket, series, fake.meta(length, now))
 
     @get("/api/applications")
-    async def applications(request: Request[Any, Any, Any], limit: int = 50, sort: str = "bytes") -> ApplicationsAnswer:
+    async def applications(
+        request: Request[Any, Any, Any], limit: FromQuery[int] = 50, sort: FromQuery[str] = "bytes"
+    ) -> ApplicationsAnswer:
         now = now_ms()
         rows = [
             ApplicationRow(
@@ -256,7 +259,9 @@ def create_fake(fake: FakeApi) -> Litestar:
         )  # fmt: skip
 
     @get("/api/domains")
-    async def domains(request: Request[Any, Any, Any], limit: int = 50, sort: str = "bytes") -> DomainsAnswer:
+    async def domains(
+        request: Request[Any, Any, Any], limit: FromQuery[int] = 50, sort: FromQuery[str] = "bytes"
+    ) -> DomainsAnswer:
         now = now_ms()
         rows = [
             DomainRow(
@@ -326,7 +331,7 @@ def create_fake(fake: FakeApi) -> Litestar:
         return LoginCode(CODE, now_ms() + 600_000)
 
     @post("/api/session", status_code=200)
-    async def log_in(data: Login) -> Response[Any]:
+    async def log_in(data: JSONBody[Login]) -> Response[Any]:
         if data.code != CODE:
             return refuse(401, "The code is not valid.")
         header = {"Set-Cookie": f"{COOKIE}; Path=/; HttpOnly; SameSite=Lax"}
@@ -364,6 +369,7 @@ def serve(app: Any, port: int = 0) -> Iterator[str]:
         log_config=None,
         access_log=False,
         timeout_graceful_shutdown=1,
+        proxy_headers=False,
         http="httptools",
     )
     server = uvicorn.Server(config)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Mapping
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import TypeVar
 
 import httpx
@@ -58,6 +59,10 @@ class Reader(msgspec.Struct, frozen=True):
     scheme: str = "http"
     address: str = ""
 
+    def __repr__(self) -> str:
+        # A traceback with local variables must not show a secret.
+        return f"Reader({self.request_id})"
+
     def headers(self) -> dict[str, str]:
         pairs = {
             "X-Request-Id": self.request_id,
@@ -81,6 +86,8 @@ def open_client(base_url: str) -> httpx.AsyncClient:
         trust_env=False,
         # Packing what crosses loopback costs more than it saves; a browser's own wish is passed on as it is.
         headers={"Accept-Encoding": "identity"},
+        # The pool serves every reader: a cookie that it kept would be the session of one sent for all others.
+        cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
     )
 
 
@@ -101,8 +108,12 @@ class ApiClient:
         return await self._get(reader, "/api/stats/bandwidth", {}, BandwidthAnswer)
 
     async def timeline(self, reader: Reader, shown: Range, *, split: str) -> TimelineAnswer:
-        parameters = {**range_parameters(shown), "split": split}
-        return await self._get(reader, "/api/stats/timeline", parameters, TimelineAnswer)
+        """Bytes over time, one series for each of the largest of ``split``; one series when there was no traffic,
+        which still tells what was measured.
+        """
+        path, span = "/api/stats/timeline", range_parameters(shown)
+        answer = await self._get(reader, path, {**span, "split": split}, TimelineAnswer)
+        return answer if answer.series else await self._get(reader, path, span, TimelineAnswer)
 
     async def applications(self, reader: Reader, shown: Range, *, limit: int, **more: str | int) -> ApplicationsAnswer:
         parameters = {**range_parameters(shown), "limit": limit, **more}

@@ -23,6 +23,7 @@ from netally.telemetry.settings import SettingsError, load_settings
 from netally.web.api_client import ApiClient, ApiProblem, open_client
 from netally.web.assets import static_file
 from netally.web.faults import on_any_fault, on_api_problem, on_http_fault, on_range_fault
+from netally.web.metrics import observe_page, start_watch
 from netally.web.pages import applications_page, domains_page, hosts_page, live_stream, overview
 from netally.web.proxy import api_proxy
 from netally.web.ranges import RangeError, server_zone
@@ -73,7 +74,8 @@ def create_app(settings: WebSettings | None = None, *, clock: Clock = wall_clock
         ],
         lifespan=[api_connection],
         state=State({"zone": server_zone(settings.timezone), "clock": clock}),
-        before_send=[set_headers],
+        before_request=start_watch,
+        before_send=[set_headers, observe_page],
         compression_config=CompressionConfig(backend="gzip", gzip_compress_level=6, exclude=UNPACKED),
         exception_handlers={
             ApiProblem: on_api_problem,

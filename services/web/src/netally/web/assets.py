@@ -13,15 +13,16 @@ from typing import Any
 import msgspec
 from litestar import Request, Response, get
 from litestar.exceptions import NotFoundException
+from litestar.params import FromPath
 
 FOLDER = Path(__file__).parent / "static"
 
 TYPES = {
-    ".css": "text/css; charset=utf-8",
-    ".js": "text/javascript; charset=utf-8",
+    ".css": "text/css",
+    ".js": "text/javascript",
     ".json": "application/json",
     ".svg": "image/svg+xml",
-    ".txt": "text/plain; charset=utf-8",
+    ".txt": "text/plain",
     ".woff2": "font/woff2",
 }
 
@@ -58,7 +59,7 @@ def url_of(name: str) -> str:
 
 
 @get("/static/{version:str}/{name:path}", include_in_schema=False)
-async def static_file(request: Request[Any, Any, Any], version: str, name: str) -> Response[bytes]:
+async def static_file(request: Request[Any, Any, Any], version: FromPath[str], name: FromPath[str]) -> Response[bytes]:
     asset = ASSETS.get(name.lstrip("/"))
     if asset is None or version != VERSION:
         raise NotFoundException("No such file.")

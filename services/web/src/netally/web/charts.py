@@ -275,8 +275,8 @@ def _stacks(answer: TimelineAnswer, lengths: Sequence[float], split: str) -> lis
     for series in answer.series:
         rates_in = [_rate(point.bytes_in, length) for point, length in zip(series.points, lengths, strict=True)]
         rates_out = [_rate(point.bytes_out, length) for point, length in zip(series.points, lengths, strict=True)]
-        if not split:
-            named.append(_Stack(series.name, "flat", rates_in, rates_out))
+        if not split or (series.name == "all" and len(answer.series) == 1 and series.id is None):
+            named.append(_Stack("all traffic", "flat", rates_in, rates_out))
         elif not series.name or series.id == 0:
             last.append(_Stack(unnamed, "bare", rates_in, rates_out))
         elif series.id is None:

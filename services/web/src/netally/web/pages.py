@@ -229,6 +229,8 @@ def _list_page(
 def _total(applications: ApplicationsAnswer | ApiProblem) -> tuple[str, str] | None:
     if isinstance(applications, ApiProblem):
         return None
+    if applications.meta.measured_share is None:
+        return amount(None), amount(None)
     return amount(applications.total_bytes_in), amount(applications.total_bytes_out)
 
 

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
 from litestar import Response, get, post
-from litestar.enums import RequestEncodingType
-from litestar.params import Body
+from litestar.params import URLEncodedBody
 from litestar.response import Redirect
 from litestar.response.base import ASGIResponse
 
@@ -17,34 +14,34 @@ from netally.web.visits import AnyRequest, Visit, visit_of
 
 FIELD_LIMIT = 512
 
-Form = Annotated[dict[str, str], Body(media_type=RequestEncodingType.URL_ENCODED)]
+Form = URLEncodedBody[dict[str, str]]
 
 
 @get("/login", include_in_schema=False)
-async def login_page(request: AnyRequest) -> Response[str] | ASGIResponse:
+async def login_page(request: AnyRequest) -> ASGIResponse:
     """The form; or, with ``?code=``, the exchange of a single-use code, after which the URL bar is clean."""
     visit = visit_of(request)
     code = request.query_params.get("code", "")
     if not code:
-        return show_login(visit, status=200)
+        return _as_sent(visit, show_login(visit, status=200))
     return await _sign_in(visit, code=code, back="/")
 
 
 @post("/login", include_in_schema=False, status_code=303)
-async def login(request: AnyRequest, data: Form) -> Response[str] | ASGIResponse:
+async def login(request: AnyRequest, data: Form) -> ASGIResponse:
     visit = visit_of(request)
     if not same_origin(request):
         raise ApiProblem(403, "The form was sent from another site.")
     secret = data.get("secret", "").strip()
     if not secret:
-        return show_login(visit, problem="Enter a login code or the admin token.")
+        return _as_sent(visit, show_login(visit, problem="Enter a login code or the admin token."))
     # A code is what the URL holds: a pasted URL is taken as well.
     code = secret.partition("/login?code=")[2] if "/login?code=" in secret else secret
     back = local_path(data.get("back", "/"))
     return await _sign_in(visit, code=code[:FIELD_LIMIT], token=secret[:FIELD_LIMIT], back=back)
 
 
-async def _sign_in(visit: Visit, *, code: str, token: str = "", back: str) -> Response[str] | ASGIResponse:
+async def _sign_in(visit: Visit, *, code: str, token: str = "", back: str) -> ASGIResponse:
     """Try the code, then what was entered as a token."""
     api = visit.api
     try:
@@ -58,7 +55,9 @@ async def _sign_in(visit: Visit, *, code: str, token: str = "", back: str) -> Re
         if problem.status not in (400, 401, 403, 429):
             raise
         words = problem.detail if problem.status == 429 else refused_words(from_link=not token)
-        return show_login(visit, status=problem.status if problem.status == 429 else 401, problem=words)
+        return _as_sent(
+            visit, show_login(visit, status=problem.status if problem.status == 429 else 401, problem=words)
+        )
     return _with_cookies(back, cookies)
 
 
@@ -96,7 +95,10 @@ def show_login(visit: Visit, *, status: int = 401, problem: str = "") -> Respons
     return visit.page("login.html.j2", "Sign in", status=status, signed_in=False, problem=problem, back=back)
 
 
+def _as_sent(visit: Visit, page: Response[str]) -> ASGIResponse:
+    return page.to_asgi_response(None, visit.request)
+
+
 def _with_cookies(path: str, cookies: list[str]) -> ASGIResponse:
     """See other, with the API's Set-Cookie lines as they came."""
-    lines = [(b"set-cookie", cookie.encode("latin-1")) for cookie in cookies]
-    return ASGIResponse(status_code=303, encoded_headers=[(b"location", path.encode("latin-1")), *lines])
+    return ASGIResponse(status_code=303, headers=[("location", path), *(("set-cookie", cookie) for cookie in cookies)])

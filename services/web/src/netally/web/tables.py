@@ -22,6 +22,17 @@ from netally.web.figures import (
     shares,
 )
 
+SOURCES = {
+    "extension": "browser",
+    "tls_sni": "TLS",
+    "quic_sni": "QUIC",
+    "http": "HTTP",
+    "dns": "DNS",
+    "dns_query": "DNS query",
+    "ech_outer": "ECH",
+}
+"""How a name was found, in words."""
+
 
 class Row(msgspec.Struct, frozen=True):
     """A row of a table of applications or domains."""
@@ -97,7 +108,7 @@ def domains_table(answer: DomainsAnswer, zone: ZoneInfo, now: int, *, shown: sli
             row.bytes_out,
             note=users_words(row.applications),
             related=users_words(row.applications),
-            tags=[source.replace("_", " ") for source in row.sources],
+            tags=[SOURCES.get(source, source) for source in row.sources],
             hosts=count(row.hosts),
             connections=count(row.connections),
             last_used=moment(row.last_used, zone, now, seconds=True),
@@ -248,14 +259,14 @@ def _rank(state: str) -> int:
 
 
 def lost_words(host: HostRow) -> str:
-    parts = []
-    if host.lost_batches:
-        parts.append(f"{count(host.lost_batches)} batches lost")
-    if host.ring_drops:
-        parts.append(f"{count(host.ring_drops)} packets dropped")
-    if host.spool_batches:
-        parts.append(f"{count(host.spool_batches)} batches waiting")
-    return ", ".join(parts)
+    """``2 batches lost, 1 packet dropped``; empty when nothing is missing."""
+    counts = ((host.lost_batches, "batch", "es", "lost"), (host.ring_drops, "packet", "s", "dropped"))
+    waiting = ((host.spool_batches, "batch", "es", "waiting"),)
+    return ", ".join(
+        f"{count(number)} {noun}{plural if number != 1 else ''} {fate}"
+        for number, noun, plural, fate in (*counts, *waiting)
+        if number
+    )
 
 
 class Coverage(msgspec.Struct, frozen=True):

@@ -168,7 +168,8 @@
       const write = (text, left, y, colour, weight, align) => {
         ctx.font = `${weight} ${11 * ratio}px ${family}`;
         ctx.textAlign = align;
-        ctx.lineWidth = 3 * ratio;
+        ctx.lineWidth = 5 * ratio;
+        ctx.lineJoin = "round";
         ctx.strokeStyle = paper;
         ctx.strokeText(text, left, y);
         ctx.fillStyle = colour;
