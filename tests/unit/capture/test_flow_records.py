@@ -26,7 +26,14 @@ class Wire:
         self.table = FlowTable(limit)
 
     def send(self, *, back: bool = False, size: int = 100, at: int = ETH, **changes: Any) -> int:
-        values = {"protocol": TCP, "src": ME, "dst": PEER, "src_port": 40_000, "dst_port": 443, "tcp_flags": TCP_ACK}
+        values: dict[str, Any] = {
+            "protocol": TCP,
+            "src": ME,
+            "dst": PEER,
+            "src_port": 40_000,
+            "dst_port": 443,
+            "tcp_flags": TCP_ACK,
+        }
         values |= changes
         if back:
             values["src"], values["dst"] = values["dst"], values["src"]

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from netally.capture import flow_table, packets
+from netally.capture import flow_table
 from netally.capture.dissector import Packet
 from netally.capture.flow_table import Cut, FlowTable, client_is_a
 from netally.capture.packets import (
@@ -300,7 +300,3 @@ def test_roles(
         np.array([b_listens]),
     )
     assert answer.tolist() == [a_is_client]
-
-
-def test_the_real_hash_is_used() -> None:
-    assert flow_table.hash_words is packets.hash_words

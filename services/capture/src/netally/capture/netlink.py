@@ -37,9 +37,12 @@ class NetlinkSocket:
     def close(self) -> None:
         self._socket.close()
 
-    def dump(self, kind: int, body: bytes) -> Iterator[memoryview]:
-        """Payloads of all messages that answer a dump. OSError when the kernel refuses."""
-        yield from self._ask(kind, body, _REQUEST | _DUMP)
+    def dump(self, kind: int, body: bytes) -> list[memoryview]:
+        """Payloads of all messages that answer a dump. OSError when the kernel refuses.
+
+        Read to its end at once: the kernel is busy (EBUSY) for the socket as long as a dump is not.
+        """
+        return list(self._ask(kind, body, _REQUEST | _DUMP))
 
     def get(self, kind: int, body: bytes) -> memoryview | None:
         """Payload of the single answer; None when there is no such object (ENOENT)."""
@@ -61,7 +64,7 @@ class NetlinkSocket:
                 payload = data[offset + _HEADER.size : offset + length]
                 offset += (length + 3) & ~3
                 if answers != sequence:
-                    # Left over from a dump that nobody read to its end.
+                    # Left over from a question whose answer took too long.
                     continue
                 if message == _DONE:
                     return

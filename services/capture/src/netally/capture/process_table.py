@@ -136,8 +136,9 @@ class ProcessTable:
         directory = f"{self._proc}/{pid}/fd"
         found = []
         try:
-            names = os.listdir(directory)
-            for name in names:
+            # Asked before the listing, which opens a file itself when the process is this one.
+            size = os.stat(directory).st_size
+            for name in os.listdir(directory):
                 with contextlib.suppress(OSError):
                     target = os.readlink(f"{directory}/{name}")
                     if target.startswith(_SOCKET):
@@ -145,7 +146,7 @@ class ProcessTable:
         except OSError:
             # Gone, or another user's: as any of /proc at any time.
             return
-        self._scanned[pid] = len(names)
+        self._scanned[pid] = size
         fresh = [inode for inode in found if inode not in self._owners]
         if not fresh:
             return

@@ -24,7 +24,8 @@ PROTOCOL_NAMES: Final = {TCP: "TCP", UDP: "UDP", ICMP: "ICMP", ICMPV6: "ICMPV6",
 UNLIMITED: Final = 1 << 31
 """A file's flows all stay in the table, and never time out."""
 
-_BATCH = 4_096
+BATCH: Final = 4_096
+"""Packets handed to the flow table at once."""
 _MAX_HELD = 4_096
 
 Words = tuple[int, ...]
@@ -118,34 +119,50 @@ class CaptureReader:
             yield captured
 
 
+class NameBook:
+    """Name of each flow of a capture, by the key words of the flow table."""
+
+    def __init__(self, names: FlowNames) -> None:
+        self._names = names
+        self._known: dict[Words, Name | None] = {}
+
+    def note(self, words: Words, captured: CapturedPacket) -> None:
+        """Learn what a packet says of its flow; a flow's first packet asks what DNS said of its addresses."""
+        if words not in self._known:
+            self._known[words] = self._of_addresses(captured)
+        name = captured.name
+        if name is not None and name.beats(self._known[words]):
+            self._known[words] = name
+
+    def name(self, words: Words) -> Name | None:
+        return self._known.get(words)
+
+    def _of_addresses(self, captured: CapturedPacket) -> Name | None:
+        """What DNS told either end about the other before the flow began."""
+        packet = captured.packet
+        for client, server in ((packet.src, packet.dst), (packet.dst, packet.src)):
+            domain = self._names.of_address(client, server, captured.time)
+            if domain:
+                return Name(domain, DomainSource.DNS)
+        return None
+
+
 def read_flows(reader: CaptureReader) -> list[FlowLine]:
     """All flows of a capture, by the time they began. A flow is a five-tuple (and VLAN) in either direction."""
     table = FlowTable(UNLIMITED, keep_times=True)
-    names: dict[Words, Name | None] = {}
+    book = NameBook(reader.names)
     columns = ColumnsBuilder()
     for captured in reader:
         packet = captured.packet
         words = columns.add(packet, length=captured.frame.length, time=captured.time, interface=packet.vlan)
-        if words not in names:
-            names[words] = _name_of_addresses(reader.names, packet, captured.time)
-        if captured.name is not None and captured.name.beats(names[words]):
-            names[words] = captured.name
-        if len(columns) >= _BATCH:
+        book.note(words, captured)
+        if len(columns) >= BATCH:
             table.observe(columns.take())
     table.observe(columns.take())
-    return _lines(table, names)
+    return _lines(table, book)
 
 
-def _name_of_addresses(names: FlowNames, packet: Packet, time: float) -> Name | None:
-    """What DNS told either end about the other before the flow began."""
-    for client, server in ((packet.src, packet.dst), (packet.dst, packet.src)):
-        domain = names.of_address(client, server, time)
-        if domain:
-            return Name(domain, DomainSource.DNS)
-    return None
-
-
-def _lines(table: FlowTable, names: dict[Words, Name | None]) -> list[FlowLine]:
+def _lines(table: FlowTable, book: NameBook) -> list[FlowLine]:
     cut = table.cut(0.0)
     if table.first_seen is None:
         raise ValueError("a flow table of a capture keeps times")
@@ -156,7 +173,7 @@ def _lines(table: FlowTable, names: dict[Words, Name | None]) -> list[FlowLine]:
         ends = ends_of_words(table.words[slot])
         a, b = endpoint(ends.a, ends.a_port), endpoint(ends.b, ends.b_port)
         bytes_ab, bytes_ba, packets_ab, packets_ba = (int(count) for count in cut.counters[row])
-        name = names.get(words)
+        name = book.name(words)
         forward = bool(table.events[slot] & A_SENT_FIRST)
         lines.append(
             FlowLine(

@@ -1,0 +1,179 @@
+"""Attribution: names and processes reach the flows they belong to, by every way there is."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+
+import pytest
+from scapy.layers.dns import DNS, DNSQR, DNSRR
+from scapy.layers.inet import IP, TCP, UDP
+from scapy.layers.l2 import Ether
+from scapy.packet import Packet as ScapyPacket
+
+from netally.capture.attribution import Attribution, first_ephemeral_port
+from netally.capture.dissector import dissect
+from netally.capture.flow_names import FlowNames
+from netally.capture.flow_table import FlowTable
+from netally.capture.link_layer import ETHERNET
+from netally.capture.packets import ColumnsBuilder
+from netally.capture.process_table import ProcessTable
+from netally.capture.sock_diag import SocketDiag
+from netally.contracts.codes import DomainSource, ProcessSource
+from tests.builders import packed
+
+ME, DNS_SERVER, PEER = "10.0.0.5", "10.0.0.1", "93.184.216.34"
+LO = 1
+
+
+class Machine:
+    def __init__(self, diag: SocketDiag | None) -> None:
+        self.table = FlowTable()
+        self.names = FlowNames(is_local=lambda address: address in (packed(ME), packed("127.0.0.1")))
+        self.processes = ProcessTable()
+        self.attribution = Attribution(self.table, self.names, self.processes, diag, first_ephemeral_port())
+
+    def tap(self, packet: ScapyPacket, *, outgoing: bool | None, time: float = 1.0) -> None:
+        frame = bytes(Ether() / packet)
+        dissected = dissect(ETHERNET, frame)
+        assert dissected is not None
+        self.attribution.tapped(dissected, frame, time=time, interface=LO, outgoing=outgoing)
+
+    def count(self, packet: ScapyPacket, *, outgoing: bool | None, time: float = 1.0) -> int:
+        dissected = dissect(ETHERNET, bytes(Ether() / packet))
+        assert dissected is not None
+        builder = ColumnsBuilder()
+        builder.add(dissected, length=dissected.length, time=time, interface=LO, outgoing=outgoing)
+        self.attribution.counted(self.table.observe(builder.take()), time)
+        return self.table.touch(dissected, time=time, interface=LO, outgoing=outgoing)
+
+    def domain(self, slot: int) -> tuple[str | None, DomainSource]:
+        return self.table.name[slot], DomainSource(self.table.name_source[slot])
+
+
+@pytest.fixture
+def machine() -> Iterator[Machine]:
+    diag = SocketDiag()
+    yield Machine(diag)
+    diag.close()
+
+
+def answer(name: str, address: str, port: int = 33_333) -> ScapyPacket:
+    message = DNS(qr=1, qd=DNSQR(qname=name), an=DNSRR(rrname=name, rdata=address, ttl=60))
+    return IP(src=DNS_SERVER, dst=ME) / UDP(sport=53, dport=port) / message
+
+
+def query(name: str, port: int = 33_333) -> ScapyPacket:
+    return IP(src=ME, dst=DNS_SERVER) / UDP(sport=port, dport=53) / DNS(qd=DNSQR(qname=name))
+
+
+def test_a_new_flow_has_the_name_that_dns_gave_its_address(machine: Machine) -> None:
+    machine.tap(answer("example.org", PEER), outgoing=False)
+    slot = machine.count(IP(src=ME, dst=PEER) / TCP(sport=40_000, dport=443), outgoing=True)
+    assert machine.domain(slot) == ("example.org", DomainSource.DNS)
+
+
+def test_an_answer_that_comes_later_names_the_flow_at_the_cut(machine: Machine) -> None:
+    slot = machine.count(IP(src=ME, dst=PEER) / UDP(sport=40_000, dport=4444), outgoing=True)
+    machine.tap(answer("example.org", PEER), outgoing=False, time=2.0)
+    machine.attribution.settle(2.0)
+    assert machine.domain(slot) == ("example.org", DomainSource.DNS)
+
+
+def test_other_protocols_get_no_name_from_an_address(machine: Machine) -> None:
+    machine.tap(answer("example.org", PEER), outgoing=False)
+    slot = machine.count(IP(src=PEER, dst=ME, proto=47) / b"GRE", outgoing=False)
+    assert machine.domain(slot) == (None, DomainSource.NONE)
+
+
+def test_a_dns_flow_has_its_question(machine: Machine) -> None:
+    machine.tap(query("example.org"), outgoing=True)
+    slot = machine.count(query("example.org"), outgoing=True)
+    assert machine.domain(slot) == ("example.org", DomainSource.DNS_QUERY)
+
+
+def test_a_resolver_s_socket_with_many_questions_has_none(machine: Machine) -> None:
+    machine.tap(query("one.example"), outgoing=True)
+    machine.tap(query("two.example"), outgoing=True)
+    machine.tap(query("one.example"), outgoing=True)
+    slot = machine.count(query("one.example"), outgoing=True)
+    assert machine.domain(slot)[0] is None
+
+
+@pytest.fixture
+def connected() -> Iterator[tuple[socket.socket, int, int]]:
+    """A client's socket on loopback, its port and the server's."""
+    with socket.create_server(("127.0.0.1", 0)) as listener, socket.create_connection(listener.getsockname()) as client:
+        accepted, _ = listener.accept()
+        with accepted:
+            yield client, client.getsockname()[1], listener.getsockname()[1]
+
+
+def loopback(sport: int, dport: int, flags: str = "A") -> ScapyPacket:
+    return IP(src="127.0.0.1", dst="127.0.0.1") / TCP(sport=sport, dport=dport, flags=flags)
+
+
+def test_an_opening_connection_gets_its_process_at_once(
+    machine: Machine, connected: tuple[socket.socket, int, int]
+) -> None:
+    _, client, server = connected
+    machine.tap(loopback(client, server, "S"), outgoing=None)
+    slot = machine.count(loopback(client, server, "S"), outgoing=None)
+    assert machine.table.process[slot] is not None
+    assert machine.table.process_source[slot] == ProcessSource.SOCK_DIAG
+
+
+def test_a_connection_older_than_the_agent_gets_its_process_by_the_sweep(
+    machine: Machine, connected: tuple[socket.socket, int, int]
+) -> None:
+    _, client, server = connected
+    slot = machine.count(loopback(client, server), outgoing=None)
+    assert machine.table.process[slot] is None
+    machine.attribution.sweep(1.0)
+    assert machine.table.process[slot].executable
+
+
+def test_udp_gets_its_process_when_first_counted(machine: Machine) -> None:
+    with socket.socket(type=socket.SOCK_DGRAM) as sock:
+        sock.bind(("127.0.0.1", 0))
+        packet = IP(src="127.0.0.1", dst=PEER) / UDP(sport=sock.getsockname()[1], dport=4444)
+        slot = machine.count(packet, outgoing=True)
+    assert machine.table.process[slot] is not None
+
+
+def test_an_accepted_connection_that_is_gone_belongs_to_its_listener(machine: Machine) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        machine.attribution.sweep(1.0, force=True)
+        slot = machine.count(IP(src=PEER, dst="127.0.0.1") / TCP(sport=50_000, dport=port, flags="S"), outgoing=False)
+        machine.attribution.sweep(1.0)
+        assert machine.table.process[slot] is None
+        machine.attribution.settle(1.0)
+        assert machine.table.process[slot] is not None
+
+
+def test_listeners_are_known_and_udp_clients_are_none(machine: Machine) -> None:
+    with (
+        socket.create_server(("127.0.0.1", 0)) as listener,
+        socket.socket(type=socket.SOCK_DGRAM) as served,
+        socket.socket(type=socket.SOCK_DGRAM) as client,
+    ):
+        served.bind(("127.0.0.1", 5_999))
+        client.bind(("127.0.0.1", 0))
+        machine.attribution.sweep(1.0, force=True)
+        listening = set(machine.attribution.listening.tolist())
+        assert 6 << 16 | listener.getsockname()[1] in listening
+        assert 17 << 16 | 5_999 in listening
+        assert 17 << 16 | client.getsockname()[1] not in listening
+
+
+def test_without_inet_diag_processes_stay_unknown() -> None:
+    machine = Machine(None)
+    slot = machine.count(loopback(40_000, 80), outgoing=None)
+    machine.attribution.sweep(1.0, force=True)
+    machine.attribution.settle(1.0)
+    assert machine.table.process[slot] is None
+
+
+def test_the_clients_ports_begin_where_the_kernel_says() -> None:
+    assert 1024 <= first_ephemeral_port() < 65_536

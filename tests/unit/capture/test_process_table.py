@@ -1,0 +1,140 @@
+"""Processes of sockets, on real processes: found in time, named right, no search without bound."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from netally.capture.process_table import ProcessTable
+
+CONNECTOR = """
+import socket, sys
+sockets = [socket.socket() for _ in range(int(sys.argv[1]))]
+import os
+print(*(os.fstat(each.fileno()).st_ino for each in sockets), flush=True)
+sys.stdin.read()
+"""
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def script(tmp_path: Path) -> Path:
+    path = tmp_path / "connector.py"
+    path.write_text(CONNECTOR)
+    return path
+
+
+@pytest.fixture
+def holder(script: Path) -> Iterator[tuple[subprocess.Popen[str], list[int]]]:
+    """A process and the inodes of the sockets it holds."""
+    process = subprocess.Popen([sys.executable, script, "3"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    inodes = [int(word) for word in process.stdout.readline().split()]
+    yield process, inodes
+    process.communicate()
+
+
+def test_a_new_process_is_found_at_once(holder: tuple[subprocess.Popen[str], list[int]]) -> None:
+    _, inodes = holder
+    app = ProcessTable().find(inodes[0], os.getuid())
+    assert app is not None
+    assert app.name == "connector.py (python3)"
+    assert app.executable == os.path.realpath(sys.executable)
+    assert app.user == getpass.getuser()
+
+
+def test_what_was_found_is_known_for_all_sockets_of_the_process(
+    holder: tuple[subprocess.Popen[str], list[int]],
+) -> None:
+    _, inodes = holder
+    table = ProcessTable()
+    table.find(inodes[0], os.getuid())
+    assert table.known(inodes[2]) is table.known(inodes[0])
+    assert table.known(inodes[0]) is not None
+
+
+def test_the_sweep_finds_every_socket_old_processes_too() -> None:
+    table = ProcessTable()
+    with socket.socket() as ours:
+        table.sweep()
+        app = table.known(os.fstat(ours.fileno()).st_ino)
+        assert app is not None
+        assert app.executable == os.path.realpath(sys.executable)
+    with socket.socket() as first, socket.socket() as second:
+        table.sweep()
+        for each in (first, second):
+            assert table.known(os.fstat(each.fileno()).st_ino) is app
+
+
+def test_a_process_that_closes_one_socket_and_opens_another_is_looked_into_again() -> None:
+    table = ProcessTable()
+    with socket.socket():
+        table.sweep()
+    with socket.socket() as replacement:
+        table.sweep()
+        table.look_into_owners()
+        assert table.known(os.fstat(replacement.fileno()).st_ino) is not None
+
+
+def test_a_process_that_is_gone_keeps_its_name(holder: tuple[subprocess.Popen[str], list[int]]) -> None:
+    process, inodes = holder
+    table = ProcessTable()
+    table.find(inodes[0], os.getuid())
+    process.communicate()
+    table.sweep()
+    app = table.known(inodes[0])
+    assert app is not None
+    assert app.name.startswith("connector.py")
+
+
+def test_a_socket_of_nobody_is_none_and_counted() -> None:
+    table = ProcessTable()
+    assert table.find(2**40, os.getuid()) is None
+    assert table.misses == 1
+    assert table.find(0, os.getuid()) is None
+    assert table.misses == 1
+
+
+def test_questions_without_answer_cannot_eat_the_machine(tmp_path: Path) -> None:
+    clock = Clock()
+
+    class SlowTable(ProcessTable):
+        looks = 0
+
+        def _look(self, inode: int, uid: int) -> None:
+            self.looks += 1
+            clock.now += 0.05
+
+    table = SlowTable(str(tmp_path), clock)
+    for number in range(100):
+        table.find(1000 + number, 0)
+    # A tenth of a second at once, then a tenth of the time that passes.
+    assert table.looks <= 4
+    clock.now += 10.0
+    for number in range(100):
+        table.find(5000 + number, 0)
+    assert table.looks <= 8
+
+
+def test_a_process_table_that_is_not_there(tmp_path: Path) -> None:
+    (tmp_path / "123" / "fd").mkdir(parents=True)
+    (tmp_path / "123" / "fd" / "3").symlink_to("socket:[77]")
+    (tmp_path / "124").mkdir()
+    table = ProcessTable(str(tmp_path))
+    # No stat file: the process went between two looks.
+    table.sweep()
+    assert table.known(77) is None
