@@ -9,6 +9,7 @@ import pytest
 
 from netally.cli import leftovers
 from netally.cli.leftovers import Leftover
+from tests.services import wait_until
 
 
 @pytest.fixture
@@ -19,9 +20,8 @@ def sleeper() -> Iterator[subprocess.Popen[bytes]]:
     process.wait()
 
 
-def recorded(process: subprocess.Popen[bytes], **changes: float) -> Leftover:
-    created = changes.get("created", leftovers.created_at(process.pid))
-    return Leftover("api", process.pid, created, int(signal.SIGTERM))
+def recorded(process: subprocess.Popen[bytes], birth: str | None = None) -> Leftover:
+    return Leftover("api", process.pid, birth or leftovers.birth(process.pid), int(signal.SIGTERM))
 
 
 def test_a_leftover_is_ended_and_said(tmp_path: Path, sleeper: subprocess.Popen[bytes]) -> None:
@@ -44,8 +44,10 @@ def test_one_that_does_not_listen_is_killed(tmp_path: Path) -> None:
 
 
 def test_a_stranger_with_the_same_number_is_left_alone(tmp_path: Path, sleeper: subprocess.Popen[bytes]) -> None:
-    leftovers.remember(tmp_path, [recorded(sleeper, created=leftovers.created_at(sleeper.pid) - 100)])
-    leftovers.end_leftovers(tmp_path, lambda *_: pytest.fail("nobody of ours runs"))
+    boot, _, ticks = leftovers.birth(sleeper.pid).partition(":")
+    for other in (f"{boot}:{int(ticks) - 1}", f"another-boot:{ticks}"):
+        leftovers.remember(tmp_path, [recorded(sleeper, other)])
+        leftovers.end_leftovers(tmp_path, lambda *_: pytest.fail("nobody of ours runs"))
     assert sleeper.poll() is None
 
 
@@ -55,7 +57,19 @@ def test_a_broken_record_is_no_obstacle(tmp_path: Path, text: str) -> None:
     leftovers.end_leftovers(tmp_path, lambda *_: None)
 
 
-def test_a_process_that_is_gone_has_no_creation_time() -> None:
+def test_a_process_that_is_gone_or_a_zombie_has_no_birth() -> None:
     process = subprocess.Popen(["/bin/true"])
+    wait_until(lambda: not leftovers.birth(process.pid))
     process.wait()
-    assert leftovers.created_at(process.pid) == 0.0
+    assert leftovers.birth(process.pid) == ""
+
+
+def test_a_name_with_parentheses_does_not_confuse(tmp_path: Path) -> None:
+    program = tmp_path / "a) Z (b"
+    program.symlink_to("/bin/sleep")
+    process = subprocess.Popen([program, "600"])
+    try:
+        assert leftovers.birth(process.pid)
+    finally:
+        process.kill()
+        process.wait()

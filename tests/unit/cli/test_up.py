@@ -1,6 +1,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import subprocess
+import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -25,6 +29,19 @@ def test_a_set_token_is_used_and_a_missing_one_made_once(tmp_path: Path) -> None
     assert up.admin_token(CliSettings(data_dir=str(tmp_path), admin_token="set")) == "set"
     assert not (tmp_path / "admin-token").exists()
     assert up.admin_token(settings) == up.admin_token(settings) == (tmp_path / "admin-token").read_text().strip()
+
+
+def test_a_pipe_that_ended_does_not_end_the_work() -> None:
+    """`netally up | head -3`, or a terminal that was closed."""
+    script = "from netally.cli.up import tell\nfor _ in range(3): tell('a line')\nopen({!r}, 'w').write('done')"
+    read, write = os.pipe()
+    os.close(read)
+    with tempfile.NamedTemporaryFile() as result:
+        done = subprocess.run(
+            [sys.executable, "-c", script.format(result.name)], stdout=write, stderr=subprocess.PIPE, check=False
+        )
+        os.close(write)
+        assert (result.read(), done.returncode, done.stderr) == (b"done", 0, b"")
 
 
 def test_a_second_one_on_the_same_data_is_refused_before_anything_starts(tmp_path: Path) -> None:

@@ -43,7 +43,7 @@ class LaunchSpec(TypedDict):
     """(directory, place below `STAGE`) to bind in a private mount namespace; empty needs no namespace."""
 
 
-STAGE = "/mnt"
+STAGE = next((place for place in ("/mnt", "/srv", "/media", "/opt") if os.path.isdir(place)), "/tmp")  # noqa: S108, PTH112
 """Where bound directories appear: a small tmpfs in the program's own namespace only, nothing on the machine changes."""
 
 

@@ -13,7 +13,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
-import psutil
 
 from netally.cli import data_directory
 
@@ -23,20 +22,26 @@ PATIENCE = 20.0
 
 
 class Leftover(msgspec.Struct, frozen=True):
-    """A started process. The time of its creation tells it from another that got the same number later."""
+    """A started process."""
 
     name: str
     pid: int
-    created: float
+    birth: str
+    """`birth` of the process: tells it from another that got the same number later."""
     stop_signal: int
 
 
-def created_at(pid: int) -> float:
-    """Creation time of a process, epoch seconds; 0 when it is gone already."""
+def birth(pid: int) -> str:
+    """When a process began, as nobody can shift it: this boot's id and the clock ticks since (proc_pid_stat(5), field
+    22). Empty when the process is gone or a zombie.
+    """
     try:
-        return psutil.Process(pid).create_time()
-    except psutil.Error:
-        return 0.0
+        # The name, in parentheses, may hold anything; what follows the last one is in fixed places from field 3 on.
+        fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return ""
+    return "" if fields[0] == b"Z" else f"{boot}:{int(fields[19])}"
 
 
 def remember(directory: Path, children: list[Leftover]) -> None:
@@ -67,11 +72,7 @@ def end_leftovers(directory: Path, say: Callable[[str, str], None], patience: fl
 
 
 def _is_running(child: Leftover) -> bool:
-    try:
-        process = psutil.Process(child.pid)
-        return process.create_time() == child.created and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.Error:
-        return False
+    return bool(child.birth) and birth(child.pid) == child.birth
 
 
 def _signal(child: Leftover, number: int) -> None:

@@ -38,7 +38,7 @@ class _Child:
         self.log = log
         self.log_start = 0
         self.process: asyncio.subprocess.Process | None = None
-        self.created = 0.0
+        self.birth = ""
         self.watcher: asyncio.Task[None] | None = None
 
 
@@ -110,12 +110,12 @@ class Supervisor:
             )
         finally:
             os.close(log)
-        child.created = leftovers.created_at(child.process.pid)
+        child.birth = leftovers.birth(child.process.pid)
         self._remember()
 
     def _remember(self) -> None:
         running = [
-            leftovers.Leftover(child.program.name, child.process.pid, child.created, int(child.program.stop_signal))
+            leftovers.Leftover(child.program.name, child.process.pid, child.birth, int(child.program.stop_signal))
             for child in self._children.values()
             if child.process is not None and child.process.returncode is None
         ]

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import signal
+import sys
 import time
 from collections.abc import Coroutine
 from pathlib import Path
@@ -40,9 +41,17 @@ class Running(msgspec.Struct, frozen=True):
     probes: dict[str, str]
 
 
+def tell(words: str) -> None:
+    """One line for the person. When nobody listens any more (a closed terminal, a pipe that ended) the work goes on."""
+    try:
+        click.echo(words)
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def say(title: str, words: str) -> None:
     """One progress line."""
-    click.echo(f"  {title:<12} {words}")
+    tell(f"  {title:<12} {words}")
 
 
 def admin_token(settings: CliSettings) -> str:
@@ -82,14 +91,14 @@ async def _run(settings: CliSettings, without: tuple[str, ...]) -> None:
     try:
         if await _unless_stopped(_start(settings, supervisor, without), stopped):
             await stopped.wait()
-        click.echo("Stopping …")
+        tell("Stopping …")
     except CannotStartError as error:
         raise PlainError(str(error)) from None
     finally:
         rotation.cancel()
         await supervisor.stop(*STAGES)
         (settings.directory / RUNNING).unlink(missing_ok=True)
-    click.echo("Everything is stopped.")
+    tell("Everything is stopped.")
 
 
 async def _unless_stopped(work: Coroutine[Any, Any, None], stopped: asyncio.Event) -> bool:
@@ -110,7 +119,7 @@ async def _unless_stopped(work: Coroutine[Any, Any, None], stopped: asyncio.Even
 
 async def _start(settings: CliSettings, supervisor: Supervisor, without: tuple[str, ...]) -> None:
     directory = settings.directory
-    click.echo(f"Starting Netally. Data and logs are in {directory}")
+    tell(f"Starting Netally. Data and logs are in {directory}")
     links = {
         "NETALLY_ADMIN_TOKEN": admin_token(settings),
         "NETALLY_NATS_URL": settings.nats_url,
@@ -139,8 +148,8 @@ async def _start(settings: CliSettings, supervisor: Supervisor, without: tuple[s
         await _say_what_is_seen()
     if not {"api", "web"} & set(without):
         await _say_where(settings, links["NETALLY_ADMIN_TOKEN"])
-    click.echo(f"Logs  {directory / 'logs'}")
-    click.echo("Stop  Ctrl-C; the data stays.")
+    tell(f"Logs  {directory / 'logs'}")
+    tell("Stop  Ctrl-C; the data stays.")
 
 
 async def _together(starts: list[Coroutine[Any, Any, None]]) -> None:
@@ -167,15 +176,15 @@ async def _say_what_is_seen() -> None:
     with contextlib.suppress(ProbeError):
         sees = await probe()
         if sees.reason:
-            click.echo(f"\nCapture mode is {sees.mode}: {sees.reason}. {sees.advice}")
+            tell(f"\nCapture mode is {sees.mode}: {sees.reason}. {sees.advice}")
 
 
 async def _say_where(settings: CliSettings, token: str) -> None:
     try:
         link = await login_url(settings.api_base, settings.web_base, token)
     except PlainError as error:
-        click.echo(f"\nNetally runs at {settings.web_base}/ but there is no login link yet: {error}")
-        click.echo("`netally login` prints one as soon as there is.")
+        tell(f"\nNetally runs at {settings.web_base}/ but there is no login link yet: {error}")
+        tell("`netally login` prints one as soon as there is.")
     else:
-        click.echo(f"\nOpen  {link}")
-        click.echo(f"      (logs one browser in, once, within {VALID}; `netally login` prints another)")
+        tell(f"\nOpen  {link}")
+        tell(f"      (logs one browser in, once, within {VALID}; `netally login` prints another)")
