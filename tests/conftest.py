@@ -8,15 +8,26 @@ from tests.services import (
     own_postgres_server,
     postgres_server,
 )
-from tests.timescale.fixtures import timescale_server, timescale_url
+from tests.timescale.fixtures import (
+    history_database,
+    history_databases,
+    postgres_databases,
+    timescale_databases,
+    timescale_server,
+    timescale_url,
+)
 
 __all__ = [
     "empty_database_url",
+    "history_database",
+    "history_databases",
     "nats_client",
     "nats_server",
     "nats_url",
     "own_postgres_server",
+    "postgres_databases",
     "postgres_server",
+    "timescale_databases",
     "timescale_server",
     "timescale_url",
 ]

@@ -22,6 +22,9 @@ const SSL_REQUEST = 80877103
 const GSS_REQUEST = 80877104
 const CANCEL_REQUEST = 80877102
 const COPY_IN = /^\s*copy\b[^;]*\bfrom\s+stdin\b/i
+// The engine begins its session with other settings than a server does, and goes back to those.
+const RESET = /\breset\s+all\b/i
+const DEFAULTS = `SET search_path = "$user", public; SET TIME ZONE 'UTC'`
 const engines = new Map()
 const kept = new Map()
 
@@ -68,7 +71,7 @@ function* split(buffer) {
 async function create(name, from) {
   const db = await PGlite.create({ extensions: { timescaledb }, ...(from ? { loadDataDir: kept.get(from) } : {}) })
   // The first use loads the library, later statements may then set its parameters.
-  await db.exec("CREATE EXTENSION IF NOT EXISTS timescaledb; SELECT timescaledb_pre_restore(), timescaledb_post_restore(); SET TIME ZONE 'UTC'")
+  await db.exec('CREATE EXTENSION IF NOT EXISTS timescaledb; SELECT timescaledb_pre_restore(), timescaledb_post_restore(); ' + DEFAULTS)
   engines.set(name, { db, turn: Promise.resolve() })
 }
 
@@ -94,8 +97,9 @@ function serve(socket) {
     give?.()
     give = null
   }
-  async function execute(bytes, drop) {
+  async function execute(bytes, drop, afterwards) {
     const answer = Buffer.from(await engine.db.execProtocolRaw(bytes, { syncToFs: false }))
+    await afterwards?.()
     const out = []
     let idle = false
     for (const [type, whole] of split(answer)) {
@@ -129,7 +133,8 @@ function serve(socket) {
     if (type === 'Q' || type === 'S' || type === 'H') {
       const all = Buffer.concat(pending)
       pending = []
-      await execute(all)
+      const resets = type === 'Q' && RESET.test(whole.toString('utf8', 5, Math.min(whole.length, 4096)))
+      await execute(all, null, resets ? () => engine.db.exec(DEFAULTS) : null)
     }
   }
   async function leave() {

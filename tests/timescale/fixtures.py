@@ -3,11 +3,23 @@
 from __future__ import annotations
 
 import os
+import uuid
 from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from zoneinfo import ZoneInfo
 
+import asyncpg
 import pytest
 
+from netally.store.database import DatabaseSettings, open_pool
+from netally.store.migrate import migrate
+from tests.services import PostgresServer
 from tests.timescale.server import NativeServer, TimescaleServer, choose, docker_answers, docker_server, engine_server
+
+ZONE = ZoneInfo("Europe/Berlin")
+"""Time zone of the daily tier in `HistoryDatabases`: one with summer time."""
+
+KEPT = "migrated"
 
 
 @pytest.fixture(scope="session")
@@ -27,3 +39,85 @@ async def timescale_url(timescale_server: TimescaleServer) -> AsyncIterator[str]
     url = await timescale_server.create_database()
     yield url
     await timescale_server.drop_database(url)
+
+
+class HistoryDatabases:
+    """Makes migrated, empty databases of one backend; their days begin in `ZONE`."""
+
+    def __init__(self, server: PostgresServer | TimescaleServer) -> None:
+        self._server = server
+        self.backend = "postgresql" if isinstance(server, PostgresServer) else "timescaledb"
+        self._template: str | None = None
+
+    @staticmethod
+    def settings(url: str) -> DatabaseSettings:
+        # No statement is kept: on the engine of the tests all connections are one session.
+        return DatabaseSettings(database_url=url, database_connections=4, database_statement_cache=0)
+
+    async def create(self) -> str:
+        """URL of a new database."""
+        if isinstance(self._server, PostgresServer):
+            return await self._create_postgres(self._server)
+        if self._template is not None:
+            return await self._server.create_database(self._template)
+        url = await self._server.create_database()
+        await self._migrate(url)
+        if await self._server.keep(url, KEPT):
+            self._template = KEPT
+        return url
+
+    async def _create_postgres(self, server: PostgresServer) -> str:
+        if self._template is None:
+            template = await server.create_database()
+            await self._migrate(template)
+            self._template = template.rsplit("/", 1)[1]
+        name = f"t{uuid.uuid4().hex[:16]}"
+        connection = await asyncpg.connect(server.url("postgres"))
+        try:
+            await connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{self._template}"')
+        finally:
+            await connection.close()
+        return server.url(name)
+
+    async def _migrate(self, url: str) -> None:
+        made = await migrate(self.settings(url), ZONE.key)
+        assert made.backend == self.backend
+
+    async def drop(self, url: str) -> None:
+        await self._server.drop_database(url)
+
+    @asynccontextmanager
+    async def pool(self) -> AsyncIterator[asyncpg.Pool]:
+        """A pool on a database of its own, which is gone afterwards."""
+        url = await self.create()
+        pool = await open_pool(self.settings(url), "tests")
+        try:
+            yield pool
+        finally:
+            await pool.close()
+            await self.drop(url)
+
+
+@pytest.fixture(scope="session")
+def postgres_databases(postgres_server: PostgresServer) -> HistoryDatabases:
+    return HistoryDatabases(postgres_server)
+
+
+@pytest.fixture(scope="session")
+def timescale_databases(timescale_server: TimescaleServer) -> HistoryDatabases:
+    return HistoryDatabases(timescale_server)
+
+
+@pytest.fixture(params=["postgresql", "timescaledb"])
+def history_databases(request: pytest.FixtureRequest) -> HistoryDatabases:
+    """On each backend: as many migrated databases as the test wants."""
+    name = "postgres_databases" if request.param == "postgresql" else "timescale_databases"
+    databases: HistoryDatabases = request.getfixturevalue(name)
+    return databases
+
+
+@pytest.fixture
+async def history_database(history_databases: HistoryDatabases) -> AsyncIterator[asyncpg.Pool]:
+    """On each backend: a pool on a migrated database of this test's own."""
+    async with history_databases.pool() as pool:
+        yield pool

@@ -109,7 +109,8 @@ SELECT CASE WHEN cagg.view_name IS NULL THEN 'raw' ELSE right(cagg.view_name::te
        -- Bit 3: rows came after it was compressed.
        (catalog.status & 8) <> 0 AS is_partial,
        pg_total_relation_size(format('%I.%I', chunks.chunk_schema, chunks.chunk_name)::regclass)
-       + coalesce(pg_total_relation_size(format('%I.%I', packed.schema_name, packed.table_name)::regclass), 0) AS bytes
+       + CASE WHEN packed.id IS NULL THEN 0
+              ELSE pg_total_relation_size(format('%I.%I', packed.schema_name, packed.table_name)::regclass) END AS bytes
 FROM timescaledb_information.chunks
 JOIN _timescaledb_catalog.chunk AS catalog
      ON catalog.schema_name = chunks.chunk_schema AND catalog.table_name = chunks.chunk_name
