@@ -17,6 +17,7 @@ import socket
 import subprocess
 import tempfile
 import time
+import urllib.error
 import urllib.request
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -102,10 +103,14 @@ class NatsServer:
             )
 
         def healthy() -> bool:
-            with urllib.request.urlopen(
-                f"http://127.0.0.1:{self.monitor}/healthz?js-enabled-only=true", timeout=1
-            ) as r:
-                return bool(r.status == 200)
+            try:
+                with urllib.request.urlopen(
+                    f"http://127.0.0.1:{self.monitor}/healthz?js-enabled-only=true", timeout=1
+                ) as r:
+                    return bool(r.status == 200)
+            except urllib.error.HTTPError as error:  # It holds an open connection.
+                error.close()
+                return False
 
         wait_until(healthy)
 
