@@ -107,7 +107,7 @@ def linked_namespaces(*, offload: bool = True, nameserver: bool = True) -> Itera
             ip(*at, "address", "add", f"{namespace.ipv6}/64", "dev", namespace.interface, "nodad")
             ip(*at, "link", "set", namespace.interface, "up")
             if not offload:
-                namespace.run("ethtool", "-K", namespace.interface, "tso", "off", "gso", "off", "gro", "off")
+                namespace.run(sys.executable, "-m", "tests.peers.offloads", namespace.interface, "off")
         ip("-n", client.name, "route", "add", "default", "via", server.ipv4)
         if nameserver:
             directory = Path("/etc/netns") / client.name
