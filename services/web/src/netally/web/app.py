@@ -116,9 +116,6 @@ def main() -> None:
             f"netally web: cannot listen on {settings.bind}:{settings.web_port}: {error.strerror}. "
             "Set NETALLY_WEB_PORT to a free port."
         )
-    # uvicorn raises the signal again once it has shut down; without these that would be the exit code.
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: None)
     config = uvicorn.Config(
         create_app(settings),
         http="httptools",
@@ -131,6 +128,15 @@ def main() -> None:
         timeout_graceful_shutdown=1,
         timeout_keep_alive=30,
     )
+    server = uvicorn.Server(config)
+
+    def stop(*_: object) -> None:
+        server.should_exit = True
+
+    # For a signal before uvicorn has its own handlers, and for the one that it raises again once it has shut down, which
+    # would be the exit code.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, stop)
     log.info("web listens", address=settings.bind, port=listener.getsockname()[1], api=settings.api_base)
-    uvicorn.Server(config).run(sockets=[listener])
+    server.run(sockets=[listener])
     log.info("web stopped")
