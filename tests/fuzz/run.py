@@ -28,11 +28,14 @@ def main() -> int:
 
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz.run")
     parser.add_argument("--seconds", type=float, default=600.0, help="of all targets together")
-    parser.add_argument("targets", nargs="*", metavar="target", choices=[[], *TARGETS], default=list(TARGETS))
+    parser.add_argument("targets", nargs="*", metavar="target", help=", ".join(TARGETS))
     options = parser.parse_args()
+    targets = options.targets or list(TARGETS)
+    if unknown := set(targets) - set(TARGETS):
+        parser.error(f"no such target: {', '.join(sorted(unknown))}")
     failed = []
-    for name in options.targets:
-        seconds = options.seconds / len(options.targets)
+    for name in targets:
+        seconds = options.seconds / len(targets)
         print(f"{name}: {seconds:.0f} s", flush=True)
         if not fuzz(name, seconds):
             failed.append(name)
