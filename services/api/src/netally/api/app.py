@@ -7,8 +7,8 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Collection
+from contextlib import asynccontextmanager
 
 import structlog
 import uvicorn
@@ -59,11 +59,7 @@ def create_app(
             yield
         finally:
             feed.close()
-            for task in tasks:
-                task.cancel()
-            for task in tasks:
-                with suppress(asyncio.CancelledError, Exception):
-                    await task
+            await _end(tasks)
             await bus.close()
             await database.close()
 
@@ -110,6 +106,16 @@ def create_app(
     )
 
 
+async def _end(tasks: Collection[asyncio.Task[None]]) -> None:
+    """Cancel until it is done: wait_for of Python 3.11, which nats-py connects with, can swallow a cancellation."""
+    waiting = set(tasks)
+    while waiting:
+        for task in waiting:
+            task.cancel()
+        _, waiting = await asyncio.wait(waiting, timeout=0.1)
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
 def main() -> None:
     """Serve until SIGTERM or SIGINT; exit code 0 then, 1 when it cannot start."""
     try:
@@ -131,11 +137,17 @@ def main() -> None:
         server_header=False,
         timeout_graceful_shutdown=SHUTDOWN_SECONDS,
     )
-    # uvicorn raises the signal again once it has stopped; with these in place that ends in exit code 0.
+    server = uvicorn.Server(config)
+
+    def stop(*_: object) -> None:
+        server.should_exit = True
+
+    # For a signal before uvicorn has its own handlers, and for the one that it raises again once it has stopped, which
+    # would be the exit code.
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: None)
+        signal.signal(number, stop)
     log.info("listening", host=settings.bind, port=listener.getsockname()[1])
-    uvicorn.Server(config).run(sockets=[listener])
+    server.run(sockets=[listener])
 
 
 def _listen(host: str, port: int) -> socket.socket:

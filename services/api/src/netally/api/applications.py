@@ -8,7 +8,7 @@ from litestar.di import NamedDependency
 from netally.api.database import Database
 from netally.api.parameters import From, Hosts, Limit, Range, Sort, To
 from netally.api.problems import QUERY_PROBLEMS
-from netally.api.reading import Clock, read_table
+from netally.api.reading import Clock, read_table, sums_of
 from netally.contracts.queries import ApplicationRow, ApplicationsAnswer
 
 
@@ -42,15 +42,4 @@ async def applications(
         )
         for row in rows
     ]
-    count, total_in, total_out = (
-        (rows[0]["all_count"], rows[0]["all_bytes_in"], rows[0]["all_bytes_out"]) if rows else (0, 0, 0)
-    )
-    return ApplicationsAnswer(
-        applications=found,
-        others_count=count - len(found),
-        others_bytes_in=total_in - sum(row.bytes_in for row in found),
-        others_bytes_out=total_out - sum(row.bytes_out for row in found),
-        total_bytes_in=total_in,
-        total_bytes_out=total_out,
-        meta=meta,
-    )
+    return ApplicationsAnswer(applications=found, **sums_of(rows), meta=meta)

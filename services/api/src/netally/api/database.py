@@ -43,7 +43,7 @@ class Database:
     async def run(self) -> None:
         """Wait for the database, for ever; returns when there is a pool (which reconnects by itself)."""
         if self._url:
-            settings = DatabaseSettings(_reading(self._url, self._timeout), CONNECTIONS)
+            settings = DatabaseSettings(reading_url(self._url, self._timeout), CONNECTIONS)
             self._pool = await connect(settings, "netally-api", waiting=self._wait)
             self.reason = ""
             log.info("database connected")
@@ -110,7 +110,7 @@ class Database:
         return plain_words(error, self._url)
 
 
-def _reading(url: str, timeout: float) -> str:
+def reading_url(url: str, timeout: float) -> str:
     """The URL with the session settings of a reader (unknown keys of the query part are server settings)."""
     options = {
         "default_transaction_read_only": "on",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import time
+from collections.abc import Coroutine
 from typing import Any, Final, cast
 from urllib.parse import urlsplit
 
@@ -121,30 +122,45 @@ class ClientPresence(ASGIMiddleware):
 
     async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
         started = time.monotonic()
+        not_taken = asyncio.Event()
 
         async def bounded_send(message: Message) -> None:
             if message["type"] == "http.response.start":
                 metrics.REQUEST_SECONDS.labels(scope["route_handler"].handler_name).observe(time.monotonic() - started)
-            async with asyncio.timeout(SEND_TIMEOUT):
-                await send(message)
+            try:
+                async with asyncio.timeout(SEND_TIMEOUT):
+                    await send(message)
+            except TimeoutError:
+                not_taken.set()
+                raise
 
-        if _method(scope) not in SAFE_METHODS or scope["route_handler"].opt.get(STREAM):
-            await next_app(scope, receive, bounded_send)
-            return
-        # A GET has no body that a handler would read, so that its receive channel can be watched.
-        answer = asyncio.ensure_future(_run(next_app, scope, bounded_send))
-        leave = asyncio.ensure_future(_leave(receive))
         try:
-            await asyncio.wait({answer, leave}, return_when=asyncio.FIRST_COMPLETED)
-            if not answer.done():
-                metrics.QUERIES_CANCELLED.labels("client_left").inc()
-                answer.cancel()
-                await asyncio.wait({answer})
-            if not answer.cancelled():
-                answer.result()
-        finally:
-            leave.cancel()
+            if _method(scope) not in SAFE_METHODS or scope["route_handler"].opt.get(STREAM):
+                await next_app(scope, receive, bounded_send)
+            else:
+                await _until_client_leaves(_run(next_app, scope, bounded_send), receive)
+        except Exception:
+            # Whatever the layers above make of the timeout: there is nobody to tell. The server closes the connection.
+            if not not_taken.is_set():
+                raise
+            metrics.ANSWERS_NOT_TAKEN.inc()
+
+
+async def _until_client_leaves(work: Coroutine[Any, Any, None], receive: Receive) -> None:
+    """A GET has no body that a handler would read, so that its receive channel can be watched."""
+    answer = asyncio.ensure_future(work)
+    leave = asyncio.ensure_future(_leave(receive))
+    try:
+        await asyncio.wait({answer, leave}, return_when=asyncio.FIRST_COMPLETED)
+        if not answer.done():
+            metrics.QUERIES_CANCELLED.labels("client_left").inc()
             answer.cancel()
+            await asyncio.wait({answer})
+        if not answer.cancelled():
+            answer.result()
+    finally:
+        leave.cancel()
+        answer.cancel()
 
 
 async def _run(app: ASGIApp, scope: Scope, send: Send) -> None:

@@ -7,6 +7,7 @@ from prometheus_client import Counter, Gauge, Histogram
 REQUESTS = Counter("netally_api_requests", "Answers by route and status", ["method", "route", "status"])
 REQUEST_SECONDS = Histogram("netally_api_request_seconds", "Time to the start of an answer", ["route"])
 QUERY_SECONDS = Histogram("netally_api_query_seconds", "Time of a statement", ["statement"])
+ANSWERS_NOT_TAKEN = Counter("netally_api_answers_not_taken", "Answers given up because the client did not read them")
 QUERIES_CANCELLED = Counter("netally_api_queries_cancelled", "Statements ended early", ["reason"])
 SAMPLES = Counter("netally_api_live_samples", "Live samples from the bus", ["result"])
 STREAMS = Gauge("netally_api_live_streams", "Open live streams")

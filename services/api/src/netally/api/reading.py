@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -73,3 +73,17 @@ async def read_table(
     async with open_reading(database, clock, hosts) as reading:
         start, end = ranges.asked_range(from_, to, range_, reading.now, reading.zone)
         yield reading, ranges.read_range(start, end, reading.fleet.intervals, reading.zone)
+
+
+def sums_of(rows: Sequence[Mapping[str, Any]]) -> dict[str, int]:
+    """Totals of a table, and of what is not among its rows, which each carry the totals of all (``all_…``)."""
+    count, total_in, total_out = (
+        (rows[0]["all_count"], rows[0]["all_bytes_in"], rows[0]["all_bytes_out"]) if rows else (0, 0, 0)
+    )
+    return {
+        "others_count": count - len(rows),
+        "others_bytes_in": total_in - sum(row["bytes_in"] for row in rows),
+        "others_bytes_out": total_out - sum(row["bytes_out"] for row in rows),
+        "total_bytes_in": total_in,
+        "total_bytes_out": total_out,
+    }

@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+from netally.api.applications import applications
+from netally.contracts.queries import ApplicationRow
+from tests.scripted_database import ScriptedDatabase, make_fleet_row
+
+NOW = 1_000_000_000_000
+
+
+async def test_rows_become_the_answer_with_its_totals() -> None:
+    row = {
+        "id": 7,
+        "name": "curl",
+        "executable": "/usr/bin/curl",
+        "username": "ada",
+        "bytes_in": 10,
+        "bytes_out": 2,
+        "connections": 3,
+        "domains": 2,
+        "hosts": 1,
+        "last_used": NOW - 5,
+        "all_count": 4,
+        "all_bytes_in": 25,
+        "all_bytes_out": 8,
+    }
+    database = ScriptedDatabase(fleet=[make_fleet_row(1, "web-1")], applications=[row])
+    answer = await applications.fn(
+        database=database.as_database(), clock=lambda: NOW, range_="15m", limit=1, sort="bytes_out"
+    )
+    assert answer.applications == [
+        ApplicationRow(
+            id=7,
+            name="curl",
+            executable="/usr/bin/curl",
+            user="ada",
+            bytes_in=10,
+            bytes_out=2,
+            connections=3,
+            domains=2,
+            hosts=1,
+            last_used=NOW - 5,
+        )
+    ]
+    assert (answer.others_count, answer.others_bytes_in, answer.total_bytes_out) == (3, 15, 8)
+    asked = database.asked["applications"]
+    assert (asked["limit"], asked["sort"], asked["both_sides"], asked["hosts"]) == (1, "bytes_out", False, None)

@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import netally.api
+from netally.api.app import create_app
+from netally.api.documents import ASSETS
+from netally.api.settings import Settings
+from tests.api_in_process import running_api
+
+STATIC = Path(netally.api.__file__).parent / "static"
+
+ANONYMOUS = {("/api/health", "get"), ("/api/ready", "get"), ("/api/session", "post")}
+
+
+def document() -> dict[str, Any]:
+    return create_app(Settings()).openapi_schema.to_schema()
+
+
+def operations() -> list[tuple[str, str, dict[str, Any]]]:
+    return [
+        (path, method, operation)
+        for path, item in document()["paths"].items()
+        for method, operation in item.items()
+        if method in {"get", "post", "put", "patch", "delete"}
+    ]
+
+
+def test_vendored_files_are_those_of_the_manifest() -> None:
+    (package,) = json.loads((STATIC / "swagger-ui/manifest.json").read_text())
+    assert (package["name"], package["version"]) == ("swagger-ui-dist", "5.35.0")
+    assert re.fullmatch(r"sha512-[A-Za-z0-9+/]{86}==", package["integrity"])
+    for name, digest in package["files"].items():
+        assert hashlib.sha256((STATIC / "swagger-ui" / name).read_bytes()).hexdigest() == digest, name
+    assert set(package["files"]) == {path.name for path in (STATIC / "swagger-ui").iterdir()} - {"manifest.json"}
+    assert "LICENSE.txt" in package["files"]
+
+
+async def test_the_page_needs_nothing_from_elsewhere() -> None:
+    async with running_api() as api:
+        page = await api.client.get("/api/docs")
+        addresses = re.findall(r'(?:src|href)="([^"]+)"', page.text)
+        assert addresses
+        for address in addresses:
+            if address != "data:,":
+                assert address.startswith("/api/docs/assets/")
+                assert (await api.client.get(address)).status_code == 200, address
+        assert len(addresses) == len(ASSETS) + 1
+        # No script in the page itself, and a policy that would not run it.
+        assert re.findall(r"<script[^>]*>([^<]+)</script>", page.text) == []
+        assert "script-src 'self';" in page.headers["content-security-policy"]
+        assert (await api.client.get("/api/docs/assets/..%2Fapp.py")).status_code == 404
+
+
+async def test_anonymous_is_401_at_every_operation() -> None:
+    async with running_api(client_address="192.0.2.9") as api:
+        for path, method, operation in operations():
+            answer = await api.anonymous.request(method, path)
+            if (path, method) in ANONYMOUS:
+                assert answer.status_code != 401 or path == "/api/session"
+                assert operation["security"] == [{}]
+                continue
+            assert answer.status_code == 401, (path, method)
+            assert answer.headers["www-authenticate"].startswith("Bearer")
+            assert answer.headers["content-type"] == "application/problem+json"
+            assert "401" in operation["responses"]
+        for path in ("/api/docs", "/api/openapi.json", "/api/docs/assets/documents.js", "/api/", "/api"):
+            assert (await api.anonymous.get(path)).status_code == 401, path
+
+
+async def test_the_document_is_served_and_says_what_is_there() -> None:
+    async with running_api() as api:
+        served = (await api.client.get("/api/openapi.json")).json()
+    assert served["info"]["version"]
+    assert set(served["paths"]) == {
+        *("/api/stats/bandwidth", "/api/stats/timeline", "/api/applications", "/api/domains", "/api/hosts"),
+        *("/api/live", "/api/session", "/api/session/codes", "/api/health", "/api/ready", "/metrics"),
+    }
+
+
+@pytest.mark.parametrize("path", ["/api/applications", "/api/domains", "/api/stats/timeline", "/api/hosts"])
+def test_every_parameter_is_described(path: str) -> None:
+    parameters = document()["paths"][path]["get"]["parameters"]
+    assert {"from", "to", "range", "host"} <= {parameter["name"] for parameter in parameters}
+    for parameter in parameters:
+        assert parameter["in"] == "query"
+        assert parameter["description"], parameter["name"]
+
+
+def test_every_operation_documents_its_problems() -> None:
+    for path, _, operation in operations():
+        for status, answer in operation["responses"].items():
+            if status[0] in "45" and path not in ("/api/ready",):
+                assert list(answer["content"]) == ["application/problem+json"], (path, status)

@@ -1,0 +1,45 @@
+from __future__ import annotations
+
+from netally.api.hosts import hosts
+from tests.scripted_database import ScriptedDatabase, make_fleet_row
+
+NOW = 1_000_000
+INTERFACES = (
+    '[{"name":"eth0","addresses":["192.0.2.2"],"captured":true},{"name":"br0","addresses":[],"captured":false}]'
+)
+NEVER: dict[str, None] = dict.fromkeys(
+    ("mode", "mode_reason", "version", "interval_seconds", "paused", "reported_at", "spool_batches", "lost_batches",
+     "ring_drops", "interfaces", "complete_until", "heard_at")
+)  # fmt: skip
+
+
+async def test_every_host_is_listed_with_its_state_and_traffic() -> None:
+    database = ScriptedDatabase(
+        fleet=[
+            make_fleet_row(1, "a", interfaces=INTERFACES, lost_batches=2),
+            make_fleet_row(2, "b", heard_at=NOW - 60_000),
+            make_fleet_row(3, "c", **NEVER),
+            make_fleet_row(4, "d.pcap", kind="replay"),
+        ],
+        host_traffic=[{"host_id": 1, "bytes_in": 10, "bytes_out": 2}, {"host_id": 4, "bytes_in": 5, "bytes_out": 0}],
+    )
+    start = 946_684_800_000
+    answer = await hosts.fn(database=database.as_database(), clock=lambda: NOW, from_=str(start), to=str(start + 1))
+    assert [(row.name, row.state, row.bytes_in) for row in answer.hosts] == [
+        ("a", "reporting", 10),
+        ("b", "silent", 0),
+        ("c", "never", 0),
+        ("d.pcap", "reporting", 5),
+    ]
+    assert (answer.hosts[0].interfaces, answer.hosts[0].lost_batches) == (["eth0"], 2)
+    assert (answer.hosts[2].version, answer.hosts[2].interval, answer.hosts[2].interfaces) == ("", None, [])
+    assert answer.meta.hosts_missing == ["b", "c"]
+    assert answer.meta.hosts_expected == 3
+    # Each host's own figures: replayed captures have theirs here.
+    assert database.asked["host_traffic"]["scopes"] == [0, 1, 2, 4, 5]
+
+
+async def test_only_the_asked_hosts_are_listed() -> None:
+    database = ScriptedDatabase(fleet=[make_fleet_row(1, "a"), make_fleet_row(2, "b")], host_traffic=[])
+    answer = await hosts.fn(database=database.as_database(), clock=lambda: 10**12, host=["b"])
+    assert [row.name for row in answer.hosts] == ["b"]

@@ -1,0 +1,124 @@
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+
+from netally.api import metrics
+from netally.api.live import LiveTraffic
+from netally.api.live_feed import BEHIND, RING, LiveFeed
+from tests.builders import START, make_live_sample
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = START
+
+    def __call__(self) -> int:
+        return self.now
+
+
+def publish(feed: LiveFeed, clock: Clock, times: int) -> None:
+    for _ in range(times):
+        clock.now += 1000
+        feed.publish()
+
+
+def ids(message: bytes) -> list[int]:
+    return [int(line[4:]) for line in message.decode().splitlines() if line.startswith("id: ")]
+
+
+async def first(stream: AsyncIterator[bytes]) -> bytes:
+    return await anext(stream)
+
+
+async def test_a_message_is_a_named_event_with_the_state_as_json() -> None:
+    clock = Clock()
+    feed = LiveFeed(LiveTraffic(), clock)
+    for second in range(1, 7):
+        clock.now = START + second * 1000
+        feed.traffic.add(make_live_sample(time=clock.now), clock.now)
+    feed.publish()
+    text = (await first(feed.read(None))).decode()
+    assert text.startswith("retry: 2000\n\nid: ")
+    assert text.endswith("\n\n")
+    assert "\nevent: live\n" in text
+    data = json.loads(text.split("data: ")[1])
+    assert data["total"] == {"bytes_in": 1_000_000.0, "bytes_out": 100_000.0}
+    assert data["movers"][0]["domain"] == "example.org"
+
+
+async def test_a_reader_that_comes_back_gets_what_it_missed() -> None:
+    clock = Clock()
+    feed = LiveFeed(LiveTraffic(), clock)
+    publish(feed, clock, 10)
+    seen = START + 7_000
+    stream = feed.read(seen)
+    assert ids(await first(stream)) == [seen + 1000, seen + 2000, seen + 3000]
+    publish(feed, clock, 1)
+    assert ids(await anext(stream)) == [seen + 4000]
+    # Too long away: as much as is kept.
+    publish(feed, clock, 100)
+    assert len(ids(await first(feed.read(seen)))) == RING
+    # A newcomer starts with the newest.
+    assert len(ids(await first(feed.read(None)))) == 1
+
+
+async def test_ids_rise_when_the_clock_is_set_back() -> None:
+    clock = Clock()
+    feed = LiveFeed(LiveTraffic(), clock)
+    publish(feed, clock, 3)
+    clock.now -= 60_000
+    publish(feed, clock, 3)
+    found = ids(await first(feed.read(0)))
+    assert found == sorted(set(found))
+    assert len(found) == 6
+
+
+async def test_a_slow_reader_is_dropped_and_the_others_are_not() -> None:
+    clock = Clock()
+    feed = LiveFeed(LiveTraffic(), clock)
+    dropped = metrics.STREAMS_DROPPED._value.get()
+    slow, quick = feed.read(None), feed.read(None)
+    await first(slow)
+    await first(quick)
+    for _ in range(BEHIND + 2):
+        publish(feed, clock, 1)
+        await anext(quick)
+    assert [message async for message in slow] == []
+    assert metrics.STREAMS_DROPPED._value.get() == dropped + 1
+    publish(feed, clock, 1)
+    assert ids(await anext(quick))
+
+
+async def test_streams_end_after_an_hour_and_when_the_feed_closes() -> None:
+    clock = Clock()
+    feed = LiveFeed(LiveTraffic(), clock)
+    stream = feed.read(None)
+    await first(stream)
+    clock.now += 3_600_001
+    assert [message async for message in stream] == []
+
+    stream = feed.read(None)
+    await first(stream)
+    feed.close()
+    assert [message async for message in stream] == []
+
+
+async def test_open_streams_are_counted() -> None:
+    feed = LiveFeed(LiveTraffic(), Clock())
+    before = metrics.STREAMS._value.get()
+    stream = feed.read(None)
+    await first(stream)
+    assert metrics.STREAMS._value.get() == before + 1
+    await stream.aclose()  # type: ignore[attr-defined]
+    assert metrics.STREAMS._value.get() == before
+
+
+async def test_it_publishes_by_itself_each_second() -> None:
+    feed = LiveFeed(LiveTraffic(), lambda: START + 990)
+    task = asyncio.create_task(feed.run())
+    stream = feed.read(None)
+    await first(stream)
+    assert ids(await asyncio.wait_for(anext(stream), 3))
+    task.cancel()
