@@ -44,7 +44,8 @@ async def probe() -> CaptureProbe:
         stderr=subprocess.PIPE,
     )
     try:
-        output, errors = await asyncio.wait_for(process.communicate(), PATIENCE)
+        async with asyncio.timeout(PATIENCE):
+            output, errors = await process.communicate()
     except BaseException as error:
         if process.returncode is None:
             process.kill()

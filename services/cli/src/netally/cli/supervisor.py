@@ -129,8 +129,10 @@ class Supervisor:
             reason = await child.program.ready(process.pid)
             if not reason:
                 return ""
+            # Not wait_for, which in Python 3.11 can swallow a cancellation.
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(process.wait(), 0.1)
+                async with asyncio.timeout(0.1):
+                    await process.wait()
         return reason
 
     async def _keep_running(self, child: _Child, *, was_ready: bool) -> None:
@@ -163,7 +165,8 @@ class Supervisor:
         with contextlib.suppress(ProcessLookupError):
             process.send_signal(child.program.stop_signal)
         try:
-            await asyncio.wait_for(process.wait(), child.program.stop_within)
+            async with asyncio.timeout(child.program.stop_within):
+                await process.wait()
         except TimeoutError:
             self._say(child.program.title, f"did not stop within {child.program.stop_within:.0f} s and was killed")
             with contextlib.suppress(ProcessLookupError):

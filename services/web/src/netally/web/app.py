@@ -133,8 +133,8 @@ def main() -> None:
     def stop(*_: object) -> None:
         server.should_exit = True
 
-    # For a signal before uvicorn has its own handlers, and for the one that it raises again once it has shut down, which
-    # would be the exit code.
+    # For a signal before uvicorn has its own handlers, and for the one that it raises again once it has shut down,
+    # which would be the exit code.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, stop)
     log.info("web listens", address=settings.bind, port=listener.getsockname()[1], api=settings.api_base)
