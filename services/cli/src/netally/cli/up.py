@@ -29,8 +29,10 @@ RUNNING = "running.json"
 STAGES = (("capture", "web", "api"), ("aggregator",), ("postgres", "nats"))
 """Order of stopping: first who brings data and who reads it, then who stores it, then what it is stored in."""
 
-WITHIN = 60.0
-"""Seconds a part may take to become ready before the start goes on without it."""
+SERVERS_WITHIN = 60.0
+"""Seconds NATS and PostgreSQL may take to become ready before the start goes on without them; recovery takes time."""
+SERVICES_WITHIN = 30.0
+"""The same for our services: they wait by themselves for a bus or a database on another machine."""
 
 
 class Running(msgspec.Struct, frozen=True):
@@ -137,10 +139,10 @@ async def _start(settings: CliSettings, supervisor: Supervisor, without: tuple[s
         program, config = nats_server.prepare(directory)
         links["NETALLY_NATS_URL"] = config.url
         links["NETALLY_FLOWS_MAX_BYTES"] = os.environ.get("NETALLY_FLOWS_MAX_BYTES") or str(config.flows_max_bytes)
-        starts.append(supervisor.start(program, within=WITHIN))
+        starts.append(supervisor.start(program, within=SERVERS_WITHIN))
     await _together(starts)
     programs = [each for each in service_programs(settings, os.environ, links) if each.name not in without]
-    await _together([supervisor.start(program, within=WITHIN) for program in programs])
+    await _together([supervisor.start(program, within=SERVICES_WITHIN) for program in programs])
     probes = {name: url for name, url in readiness_urls(settings).items() if name not in without}
     running = Running(settings.web_base, settings.api_base, probes)
     data_directory.write_private(directory / RUNNING, msgspec.json.encode(running).decode())
@@ -169,7 +171,7 @@ async def _start_database(directory: Path, supervisor: Supervisor, links: dict[s
     if not cluster.data.exists():
         say("PostgreSQL", "first start: making the database")
     program, links["NETALLY_DATABASE_URL"] = await postgres_server.prepare(cluster)
-    await supervisor.start(program, within=WITHIN, began=began)
+    await supervisor.start(program, within=SERVERS_WITHIN, began=began)
 
 
 async def _say_what_is_seen() -> None:
