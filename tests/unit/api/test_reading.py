@@ -25,7 +25,7 @@ async def test_a_table_reads_the_fleet_then_the_snapped_range() -> None:
         }
         meta = await reading.meta(span)
     assert (meta.start, meta.end, meta.hosts_missing) == (span.start, span.end, ["a"])
-    assert database.asked["coverage_by_host"] == {"start": span.start, "end": NOW}
+    assert database.asked["coverage_by_host"] == {"tier": "raw", "start": span.start, "end": NOW}
 
 
 async def test_a_wrong_range_is_refused_before_the_database_is_asked() -> None:

@@ -14,7 +14,7 @@ HOUR = 3_600_000
 
 
 def hour_of_points(split: str, **changes: Any) -> Any:
-    """A timeline of two hours before START in buckets of 30 minutes; hosts 1 and 2, of which 2 measured only the last."""
+    """A timeline of the two hours before START in buckets of 30 minutes; host 2 measured the last alone."""
     database = ScriptedDatabase(
         fleet=[make_fleet_row(1, "a"), make_fleet_row(2, "b")],
         coverage_by_bucket=[

@@ -40,7 +40,7 @@ class Reading:
 
     async def meta(self, span: ranges.TimeRange) -> Meta:
         until = coverage.measured_until(self.fleet, span, self.now)
-        measured = await self.rows("coverage_by_host", start=span.start, end=until)
+        measured = await self.rows("coverage_by_host", tier=span.tier, start=span.start, end=until)
         return coverage.meta(
             self.fleet,
             span,

@@ -115,7 +115,7 @@ async def timeline(
         span = ranges.TimeRange(*ranges.snap(start, end, seconds * 1000, zone), tier)
         binning = {"bucket_seconds": seconds, "timezone": zone.key}
         rows = await reading.rows("timeline", **reading.filters(span), **binning, split=split, top=top)
-        measured = await reading.rows("coverage_by_bucket", start=span.start, end=span.end, **binning)
+        measured = await reading.rows("coverage_by_bucket", tier=span.tier, start=span.start, end=span.end, **binning)
         meta = await reading.meta(span)
     starts = ranges.bucket_starts(span.start, span.end, seconds, zone)
     return TimelineAnswer(
