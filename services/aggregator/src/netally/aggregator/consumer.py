@@ -54,6 +54,11 @@ class Sink(Protocol[T]):
         """Drop what is remembered of the database."""
 
 
+def _headline(error: Exception) -> str:
+    """What the database says without the row it says it of: dead letters are logged, addresses are not."""
+    return str(error.args[0]) if error.args else type(error).__name__
+
+
 class Delivery(NamedTuple, Generic[T]):
     message: Msg
     item: T
@@ -144,7 +149,7 @@ class Consumer(Generic[T]):
                 await self._write(group, again=True)
             elif len(group) == 1:
                 (culprit,) = group
-                await self._bury(culprit.message, f"the database refuses it: {error}", culprit.item)
+                await self._bury(culprit.message, f"the database refuses it: {_headline(error)}", culprit.item)
             else:
                 middle = len(group) // 2
                 await self._write(group[:middle], again=True)

@@ -77,7 +77,7 @@ BEGIN
     FOREACH parent IN ARRAY ARRAY['flow', 'tally', 'coverage', 'tab_activity'] LOOP
         child := parent || '_' || to_char(day, 'YYYYMMDD');
         IF to_regclass(quote_ident(child)) IS NULL THEN
-            EXECUTE format('CREATE TABLE %I (LIKE %I INCLUDING DEFAULTS INCLUDING INDEXES)', child, parent);
+            EXECUTE format('CREATE TABLE %I (LIKE %I INCLUDING DEFAULTS INCLUDING CONSTRAINTS INCLUDING INDEXES)', child, parent);
             EXECUTE format('ALTER TABLE %I ATTACH PARTITION %I FOR VALUES FROM (%L) TO (%L)', parent, child,
                            day::timestamp AT TIME ZONE 'UTC', (day + 1)::timestamp AT TIME ZONE 'UTC');
         END IF;
