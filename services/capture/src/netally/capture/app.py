@@ -111,9 +111,8 @@ class Agent:
             try:
                 await self._cut_intervals()
             finally:
-                for task in (beating, publishing):
-                    task.cancel()
-                await asyncio.gather(beating, publishing, return_exceptions=True)
+                await _end(beating)
+                await _end(publishing)
             await self._publisher.report(self._state())
             await self._publisher.finish(FINISH_SECONDS)
         finally:
@@ -281,6 +280,15 @@ class Agent:
             lost_batches=self._spool.lost_batches,
             ring_drops=self._sources.drops,
         )
+
+
+async def _end(task: asyncio.Task[None]) -> None:
+    """Cancel for good: before Python 3.12 `asyncio.wait_for` may swallow a cancellation, and the bus client uses it."""
+    while not task.done():
+        task.cancel()
+        await asyncio.wait({task}, timeout=0.1)
+    if not task.cancelled() and task.exception() is not None:
+        log.error("part of the agent had failed", error=repr(task.exception()))
 
 
 def _open_diag() -> SocketDiag | None:

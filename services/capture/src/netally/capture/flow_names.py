@@ -7,14 +7,17 @@ A name found in the packet itself is returned; names that DNS gives to addresses
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
-from netally.capture import dns, http_host, quic, tls
+from netally.capture import dns, http_host, tls
 from netally.capture.client_stream import MAX_STREAM, ClientStreams
 from netally.capture.dissector import TCP, UDP, Packet
 from netally.capture.names import AddressNames, beats, clean_host, clean_name
 from netally.capture.packets import TCP_ACK, TCP_SYN
 from netally.contracts.codes import DomainSource
+
+if TYPE_CHECKING:
+    from netally.capture import quic
 
 DNS_PORTS: Final = (53, 5353)
 
@@ -49,7 +52,7 @@ class FlowNames:
         self._addresses = AddressNames()
         self._outer = AddressNames(MAX_OUTER_NAMES)
         self._streams: ClientStreams[StreamKey] = ClientStreams()
-        self._quic = quic.QuicHellos()
+        self._quic: quic.QuicHellos | None = None
 
     def of_address(self, client: bytes, address: bytes, now: float) -> str | None:
         """Name under which the client last got the address from DNS."""
@@ -111,7 +114,12 @@ class FlowNames:
         return Name(domain, DomainSource.HTTP) if domain else None
 
     def _udp(self, packet: Packet, payload: bytes, time: float) -> Name | None:
+        # Here and not above: the ciphers cost 8 MB, and a machine may never meet QUIC.
+        from netally.capture import quic
+
         if quic.is_candidate(payload):
+            if self._quic is None:
+                self._quic = quic.QuicHellos()
             hello = self._quic.feed((packet.src, packet.src_port, packet.dst, packet.dst_port), payload, time)
             if hello is None:
                 return None

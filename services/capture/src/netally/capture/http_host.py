@@ -17,7 +17,8 @@ MAX_HEAD: Final = 16 * 1024
 _METHOD = re.compile(rb"[A-Z][A-Z_-]{1,23} [!-~\x80-\xff]")
 _METHOD_PART = re.compile(rb"[A-Z][A-Z_-]{,23} ?")
 _REQUEST_LINE = re.compile(rb"[A-Z][A-Z_-]{1,23} +([!-~\x80-\xff]+) +HTTP/[01]\.[0-9]\s*$")
-_HOST = re.compile(rb"^host[ \t]*:[ \t]*([^\r\n]*?)[ \t]*\r?$", re.IGNORECASE | re.MULTILINE)
+_HOST = re.compile(rb"\n[Hh][Oo][Ss][Tt][ \t]*:[ \t]*([^\r\n]*)\r?\n")
+_END = re.compile(rb"\n\r?\n")
 _AUTHORITY = re.compile(rb"(?:[a-z][a-z0-9+.-]*://)?(?:[^/?#@]*@)?([^/?#]*)", re.IGNORECASE)
 _PORT = re.compile(r":[0-9]*$")
 
@@ -40,11 +41,11 @@ def parse_request_host(stream: bytes) -> str | Literal["more", "not http"]:
     line = _REQUEST_LINE.match(stream, 0, line_end)
     if line is None:
         return NOT_HTTP
-    head_end = _head_end(stream, line_end)
-    field = _HOST.search(stream, line_end + 1, len(stream) if head_end < 0 else head_end)
-    if field is not None and (head_end >= 0 or field.end() < len(stream)):
-        return _without_port(field[1])
-    if head_end < 0 and len(stream) < MAX_HEAD:
+    host = _host_field(stream, line_end)
+    if host is not None:
+        return _without_port(host)
+    head_end = _END.search(stream, line_end, MAX_HEAD)
+    if head_end is None and len(stream) < MAX_HEAD:
         return MORE
     target = line[1]
     if b"://" in target or stream.startswith(b"CONNECT "):
@@ -53,11 +54,16 @@ def parse_request_host(stream: bytes) -> str | Literal["more", "not http"]:
     return ""
 
 
-def _head_end(stream: bytes, line_end: int) -> int:
-    """Where the head's last field ends; -1 when it is not all there."""
-    ends = [place for mark in (b"\n\r\n", b"\n\n") if (place := stream.find(mark, line_end, MAX_HEAD)) >= 0]
-    return min(ends) + 1 if ends else -1
+def _host_field(stream: bytes, line_end: int) -> bytes | None:
+    """Value of the first Host field that is there as a whole line before the head's end."""
+    field = _HOST.search(stream, line_end, MAX_HEAD)
+    if field is None or _END.search(stream, line_end, field.start() + 1) is not None:
+        return None
+    return field[1]
 
 
 def _without_port(authority: bytes) -> str:
-    return _PORT.sub("", authority[:512].decode("latin-1")).strip("[]")
+    host = authority[:512].decode("latin-1").strip(" \t")
+    if ":" in host:
+        host = _PORT.sub("", host).strip("[]")
+    return host

@@ -30,7 +30,7 @@ _STATUS_USER: Final = 1
 
 BLOCK_BYTES: Final = 512 * 1024
 RING_BYTES: Final = 8 * 1024 * 1024
-LOOPBACK_RING_BYTES: Final = 4 * 1024 * 1024
+LOOPBACK_RING_BYTES: Final = 2 * 1024 * 1024
 BLOCK_TIMEOUT_MS: Final = 200
 """A block is handed over at the latest after this time; packets are that old at most when they are counted."""
 SNAPLEN: Final = 160

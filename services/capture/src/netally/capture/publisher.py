@@ -12,7 +12,6 @@ from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor
 from typing import Final, TypeVar
 
-import nats
 import nats.errors
 import nats.js.errors
 import structlog
@@ -96,7 +95,9 @@ class Publisher:
         retry = _FIRST_RETRY
         while True:
             try:
-                self._client = await nats.connect(
+                # Known before it is connected, so that it is closed when the agent ends meanwhile.
+                self._client = Client()
+                await self._client.connect(
                     self._url,
                     name="netally-capture",
                     max_reconnect_attempts=-1,

@@ -15,7 +15,7 @@ from typing import Final
 
 import msgspec
 from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+from cryptography.hazmat.primitives.ciphers import Cipher, CipherContext, algorithms, modes
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 VERSION_1: Final = 0x00000001
@@ -76,7 +76,8 @@ class Hello(msgspec.Struct, frozen=True):
 class _Keys(msgspec.Struct, frozen=True):
     aead: AESGCM
     iv: int
-    header: bytes
+    header_mask: CipherContext
+    """AES in ECB mode: of each 16 bytes the mask, whatever was asked before."""
 
 
 class _Connection(msgspec.Struct):
@@ -182,7 +183,8 @@ def _expand(secret: bytes, label: bytes, length: int) -> bytes:
 
 def _make_keys(version: int, salt: bytes, connection_id: bytes) -> _Keys:
     key, iv, header = client_keys(version, salt, connection_id)
-    return _Keys(AESGCM(key), int.from_bytes(iv, "big"), header)
+    mask = Cipher(algorithms.AES(header), modes.ECB()).encryptor()  # noqa: S305
+    return _Keys(AESGCM(key), int.from_bytes(iv, "big"), mask)
 
 
 def _decrypted(datagram: bytes, keys: list[_Keys]) -> list[bytes]:
@@ -238,8 +240,7 @@ def _open_any(datagram: bytes, start: int, number: int, end: int, keys: list[_Ke
 
 def _open(datagram: bytes, start: int, number: int, end: int, keys: _Keys) -> bytes | None:
     """Remove header protection and decrypt one packet (RFC 9001 sections 5.3 and 5.4); None when the key is wrong."""
-    sample = datagram[number + 4 : number + 20]
-    mask = Cipher(algorithms.AES(keys.header), modes.ECB()).encryptor().update(sample)  # noqa: S305
+    mask = keys.header_mask.update(datagram[number + 4 : number + 20])
     first = datagram[start] ^ (mask[0] & 0x0F)
     width = (first & 3) + 1
     packet_number = int.from_bytes(datagram[number : number + width], "big") ^ int.from_bytes(
@@ -258,8 +259,11 @@ def crypto_frames(payload: bytes) -> list[tuple[int, bytes]]:
     position, end = 0, len(payload)
     while position < end:
         kind = payload[position]
+        if kind == 0:  # PADDING, often hundreds of bytes
+            position = end - len(payload[position:].lstrip(b"\0"))
+            continue
         position += 1
-        if kind <= 1:  # PADDING, PING
+        if kind == 1:  # PING
             continue
         if kind in (6, 8):  # CRYPTO; 8 in Google's versions 50 and 51
             offset, position = _varint(payload, position)
