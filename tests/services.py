@@ -85,6 +85,11 @@ def die_with_parent() -> None:
     ctypes.CDLL(None).prctl(1, int(signal.SIGKILL))
 
 
+def quit_with_parent() -> None:
+    """The same for PostgreSQL, whose server processes outlive a killed parent but not its immediate shutdown."""
+    ctypes.CDLL(None).prctl(1, int(signal.SIGQUIT))
+
+
 class NatsServer:
     """One nats-server with JetStream; the port and the store survive stop, kill and start."""
 
@@ -199,7 +204,7 @@ class PostgresServer:
                 [self._bin / "postgres", "-D", self._data, *arguments],
                 stdout=log,
                 stderr=log,
-                preexec_fn=die_with_parent,
+                preexec_fn=quit_with_parent,
                 **self._options(),
             )
 
