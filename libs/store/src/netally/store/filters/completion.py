@@ -1,0 +1,185 @@
+"""What may follow at the cursor: fields, operators, values, joining words. The grammar says which of them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import msgspec
+from lark.exceptions import UnexpectedInput
+
+from netally.store.browsers import BROWSERS
+from netally.store.filters.errors import FilterError
+from netally.store.filters.fields import FIELDS, PATTERN_OPERATORS, Field, Kind
+from netally.store.filters.syntax import MAX_LENGTH, Reader, grammar
+from netally.store.filters.values import NONE, WELL_KNOWN_PORTS, quoted
+
+MOST: Final = 20
+"""Completions of one answer."""
+
+Names = Callable[[str, str, int], Awaitable[Sequence[str]]]
+"""``await names(field, prefix, limit)``: names of a field that begin with the prefix, see `names.names_with_prefix`."""
+
+_PIECE: Final = re.compile(
+    r"""(?P<space>\s+)|(?P<word>[^\s(),"'=!<>~]+)|(?P<string>"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')"""
+    r"""|(?P<open>["'].*)|(?P<operator>[=!<>~]+)|(?P<mark>[(),])""",
+    re.DOTALL,
+)
+_NUMBER: Final = re.compile(r"[0-9]+(?:\.[0-9]+)?")
+_OPERATOR_WORDS: Final = {
+    "=": "is",
+    "!=": "is not, or not known",
+    "in": "is one of",
+    "not in": "is none of",
+    "~": "matches a pattern with * and ?",
+    "!~": "does not match",
+    "under": "is the name or lies below it",
+    "not under": "is neither the name nor below it",
+    "<": "less than",
+    "<=": "at most",
+    ">": "more than",
+    ">=": "at least",
+}
+
+
+class Completion(msgspec.Struct, frozen=True):
+    """One offer: the characters from ``from`` to ``to`` of the text are replaced by ``insert``."""
+
+    label: str
+    """What to show."""
+    insert: str
+    """What to put in, quoted where needed, without a space after it."""
+    kind: str
+    """``field``, ``operator``, ``value`` or ``keyword``."""
+    start: int = msgspec.field(name="from")
+    """Offset in characters (code points), from 0."""
+    end: int = msgspec.field(name="to")
+    about: str = ""
+    """A few words for people; may be empty."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where the cursor is."""
+
+    accepted: frozenset[str]
+    """Terminals of the grammar that may follow."""
+    field: Field | None
+    operator: str
+    negated: bool
+
+
+async def complete(text: str, cursor: int, names: Names, limit: int = MOST) -> list[Completion]:
+    """What may stand at the cursor (offset in characters, 0 to the length), best first; empty where nothing may.
+
+    The word that the cursor is in or at the end of is replaced as a whole. Never raises for what the text says.
+    """
+    if len(text) > MAX_LENGTH:
+        return []
+    cursor = max(0, min(cursor, len(text)))
+    start, end = _word_around(text, cursor)
+    place = _place(text[:start])
+    if place is None:
+        return []
+    typed = text[start:cursor]
+    offers = await _offers(place, typed, names, limit)
+    return [Completion(label, insert, kind, start, end, about) for label, insert, kind, about in offers[:limit]]
+
+
+_Offer = tuple[str, str, str, str]
+
+
+def _word_around(text: str, cursor: int) -> tuple[int, int]:
+    """Start and end of what the cursor's completion replaces; both the cursor where it touches nothing unfinished."""
+    for piece in _PIECE.finditer(text):
+        start, end = piece.span()
+        if end < cursor:
+            continue
+        if start > cursor:
+            break
+        if piece["word"] and start <= cursor <= end:
+            return start, end
+        if piece["string"] and start < cursor < end:
+            return start, end
+        if piece["open"] and start < cursor:
+            # All that follows the quote would be inside it; only what is left of the cursor is meant.
+            return start, cursor
+        if piece["operator"] and start < cursor <= end and piece["operator"] == "!":
+            return start, end
+    return cursor, cursor
+
+
+def _place(before: str) -> _Place | None:
+    """What the grammar accepts after a text; None when the text is wrong already."""
+    reader = Reader()
+    interactive = grammar().parse_interactive(before)
+    try:
+        for token in interactive.iter_parse():
+            reader.take(token)
+    except (FilterError, UnexpectedInput):
+        return None
+    accepted = frozenset(interactive.accepts())  # type: ignore[no-untyped-call]
+    current = reader.current
+    if current is None:
+        return _Place(accepted, None, "", False)
+    return _Place(accepted, current.field, current.operator, current.negated)
+
+
+async def _offers(place: _Place, typed: str, names: Names, limit: int) -> list[_Offer]:
+    accepted = place.accepted
+    if "FIELD" in accepted:
+        offers = [(name, name, "field", field.about) for name, field in FIELDS.items()]
+        offers += [("not", "not", "keyword", ""), ("(", "(", "keyword", "")]
+        return _fitting(offers, typed)
+    if place.field is None:
+        return _fitting([(word, word, "keyword", "") for word in ("and", "or")], typed) if "AND" in accepted else []
+    if not place.operator:
+        known = [one for one in place.field.operators if not place.negated or one.startswith("not ")]
+        offers = [
+            (one, one.removeprefix("not ") if place.negated else one, "operator", _OPERATOR_WORDS[one]) for one in known
+        ]
+        return _fitting(offers, typed)
+    if "WORD" in accepted:
+        return await _values(place.field, place.operator, typed, names, limit)
+    marks = (("AND", "and"), ("OR", "or"), ("COMMA", ","), ("RPAR", ")"))
+    return _fitting([(word, word, "keyword", "") for name, word in marks if name in accepted], typed)
+
+
+def _fitting(offers: Sequence[_Offer], typed: str) -> list[_Offer]:
+    """Those that begin with what was typed, then those that have it elsewhere."""
+    low = typed.lower()
+    first = [offer for offer in offers if offer[0].lower().startswith(low)]
+    return first + [offer for offer in offers if low in offer[0].lower() and offer not in first]
+
+
+async def _values(field: Field, operator: str, typed: str, names: Names, limit: int) -> list[_Offer]:
+    prefix = re.sub(r"\\(.)", r"\1", typed[1:]) if typed[:1] in ('"', "'") else typed
+    none: _Offer = (NONE, NONE, "value", "not known")
+    match field.kind:
+        case Kind.CODE:
+            return _fitting([(word, word, "value", str(code)) for word, code in field.codes], prefix)
+        case Kind.BROWSER:
+            return _fitting([*((name, quoted(name), "value", "") for name in BROWSERS), none], prefix)
+        case Kind.PORT:
+            ports = [(str(port), str(port), "value", word) for port, word in WELL_KNOWN_PORTS]
+            return [offer for offer in ports if offer[0].startswith(prefix) or offer[3].startswith(prefix.lower())]
+        case Kind.AMOUNT:
+            number = _NUMBER.match(prefix)
+            units = ("kB", "MB", "GB", "KiB", "MiB", "GiB") if field.name.startswith("bytes") else ("k", "M", "G")
+            amounts = [f"{number[0] if number else '10'}{unit}" for unit in units]
+            return _fitting([(amount, amount, "value", "") for amount in amounts], prefix)
+        case Kind.REMOTE:
+            return []
+    if "*" in prefix or "?" in prefix:
+        return []
+    found = await names(field.name, prefix, limit)
+    offers = [(name, quoted(name), "value", "") for name in found if name]
+    if operator in PATTERN_OPERATORS:
+        # A name is a pattern too, but what was typed so far is the likelier one.
+        begin = [(f"{prefix}*", f"{prefix}*", "value", "begins with it")] if prefix and quoted(prefix) == prefix else []
+        return begin + [(label, insert, kind, about) for label, insert, kind, about in offers]
+    if operator in ("under", "not under"):
+        return offers
+    return offers + _fitting([none], prefix)
