@@ -3,6 +3,7 @@ from __future__ import annotations
 import re
 from zoneinfo import ZoneInfo
 
+import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -103,6 +104,25 @@ def test_late_data_is_marked_only_where_it_is_late() -> None:
     drawn = timeline(answer(("all", None, values), until=START + 300_000), UTC, NOW)
     assert drawn.until == 50
     assert drawn.until_words == "complete until Sun\u00a000:05"
+
+
+def test_what_has_not_come_in_yet_is_late_and_not_unmeasured() -> None:
+    values: list[int | None] = [60, 60, None, 60, None, None]
+    drawn = timeline(answer(("all", None, values), until=START + 240_000), UTC, START + 360_000)
+    assert [(round(gap.x), round(gap.width)) for gap in drawn.gaps] == [(33, 17)]
+    assert drawn.until is not None
+    assert sum(width for _, width, _ in drawn.coverage) < 67
+    # With no host reporting nothing is on its way.
+    silent = msgspec.structs.replace(answer(("all", None, values)).meta, complete_until=None)
+    drawn = timeline(msgspec.structs.replace(answer(("all", None, values)), meta=silent), UTC, START + 360_000)
+    assert len(drawn.gaps) == 2
+
+
+@given(st.integers(1, 1500), st.sampled_from([5, 10, 15, 60, 300, 900, 1800, 3600, 10800, 86400]))
+def test_the_table_beside_the_chart_has_few_rows_of_whole_buckets(points: int, width: int) -> None:
+    step = charts._row_step(points, width)
+    assert step >= 1
+    assert points / step <= 15
 
 
 def test_no_series_at_all_is_an_empty_chart() -> None:

@@ -174,20 +174,27 @@ def timeline(answer: TimelineAnswer, zone: ZoneInfo, now: int, *, split: str = "
     def percent(time: int) -> float:
         return round((time - start) / max(end - start, 1) * 100, 3)
 
+    until = answer.meta.complete_until
+    # What comes after the last complete interval is on its way: late, not unmeasured.
+    late_from = len(points)
+    while until is not None and late_from and points[late_from - 1].bytes_in is None:
+        if points[late_from - 1].time < until - width * 1000:
+            break
+        late_from -= 1
+    told = points[:late_from]
     gaps = [
         (points[first].time, points[first + length - 1].time + width * 1000)
-        for first, length in runs([point.bytes_in is None for point in points])
+        for first, length in runs([point.bytes_in is None for point in told])
     ]
     ticks = tick_times(start, end, zone)
     gap_words = [["Not measured", span(a, b, zone, now), "no host reported"] for a, b in gaps]
-    until = answer.meta.complete_until
     # Worth a mark only where data is still missing: not within a gap, and not in the bucket that is being filled.
     late = until is not None and start <= until < end - width * 1000 and not any(a <= until <= b for a, b in gaps)
     cut = until if late else None
     cut_words = f"complete until {moment(until, zone, now, seconds=width < 60)}"
     whole = sum(point.time <= open_from for point in points)
     peak_in, peak_out = (_peak(points[:whole], rates[:whole], zone, now) for rates in (total_in, total_out))
-    step = max(1, -(-len(points) // 12))
+    step = _row_step(len(points), width)
     half = HEIGHT / 2
     return Timeline(
         bucket_seconds=width,
@@ -202,7 +209,7 @@ def timeline(answer: TimelineAnswer, zone: ZoneInfo, now: int, *, split: str = "
             for (a, b), words in zip(gaps, gap_words, strict=True)
         ],
         ticks=[Tick(percent(time), words, strong) for time, words, strong in ticks],
-        coverage=[(percent(a), round(percent(b) - percent(a), 3), kind) for a, b, kind in _coverage(points, width)],
+        coverage=[(percent(a), round(percent(b) - percent(a), 3), kind) for a, b, kind in _coverage(told, width)],
         until=None if cut is None else percent(cut),
         until_words=cut_words,
         peak_in=peak_in,
@@ -228,7 +235,7 @@ def timeline(answer: TimelineAnswer, zone: ZoneInfo, now: int, *, split: str = "
                 }
                 for stack in stacks
             ],
-            "coverage": [[a // 1000, b // 1000, kind] for a, b, kind in _coverage(points, width)],
+            "coverage": [[a // 1000, b // 1000, kind] for a, b, kind in _coverage(told, width)],
             "gaps": [[a // 1000, b // 1000, words] for (a, b), words in zip(gaps, gap_words, strict=True)],
             "until": None if cut is None else [cut // 1000, cut_words],
         },
@@ -384,6 +391,15 @@ def tick_times(start: int, end: int, zone: ZoneInfo) -> list[tuple[int, str, boo
             ticks.append((round(time * 1000), words, midnight and step < 86400))
         time += step
     return ticks
+
+
+_ROW_STEPS = (10, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400, 172800, 604800, 2592000)
+
+
+def _row_step(points: int, width: int) -> int:
+    """How many buckets make a row of the table beside the chart: a round time, at most fifteen rows."""
+    round_steps = [step // width for step in _ROW_STEPS if step % width == 0]
+    return next((step for step in round_steps if points / step <= 15), max(1, -(-points // 12)))
 
 
 def _figure_rows(points: Sequence[TimelinePoint], step: int, width: int, zone: ZoneInfo, now: int) -> list[FigureRow]:
