@@ -80,28 +80,29 @@ def parse_message(data: bytes) -> Message | None:
         return None
     offset = _HEADER.size
     question, question_type = "", 0
+    known: dict[int, str] = {}
     try:
         for number in range(questions):
-            name, offset = _name(data, offset)
+            name, offset = _name(data, offset, known)
             kind, _ = _QUESTION.unpack_from(data, offset)
             offset += _QUESTION.size
             if number == 0:
                 question, question_type = name, kind
         if not questions:
-            question, _ = _name(data, offset)
+            question, _ = _name(data, offset, known)
     except (ValueError, struct.error):
         return None
     response = bool(flags & 0x8000)
     message = Message(response, answers + authority + additional, question, question_type, [], {}, [])
     if response:
-        _read_records(data, offset, min(message.records, _MAX_RECORDS), message)
+        _read_records(data, offset, min(message.records, _MAX_RECORDS), message, known)
     return message
 
 
-def _read_records(data: bytes, offset: int, count: int, message: Message) -> None:
+def _read_records(data: bytes, offset: int, count: int, message: Message, known: dict[int, str]) -> None:
     try:
         for _ in range(count):
-            owner, offset = _name(data, offset)
+            owner, offset = _name(data, offset, known)
             kind, record_class, ttl, length = _RECORD.unpack_from(data, offset)
             offset += _RECORD.size
             end = offset + length
@@ -113,19 +114,21 @@ def _read_records(data: bytes, offset: int, count: int, message: Message) -> Non
                     # RFC 2181: a TTL with the top bit set is 0.
                     message.addresses.append(Address(owner.lower(), data[offset:end], ttl if ttl < 2**31 else 0))
                 elif kind == CNAME:
-                    target, _ = _name(data, offset)
+                    target, _ = _name(data, offset, known)
                     message.aliases.setdefault(target.lower(), owner.lower())
                 elif kind in (SVCB, HTTPS):
-                    _read_service(data, offset, end, owner.lower(), ttl if ttl < 2**31 else 0, message)
+                    _read_service(data, offset, end, owner.lower(), ttl if ttl < 2**31 else 0, message, known)
             offset = end
     except (ValueError, struct.error):
         return
 
 
-def _read_service(data: bytes, offset: int, end: int, owner: str, ttl: int, message: Message) -> None:
+def _read_service(
+    data: bytes, offset: int, end: int, owner: str, ttl: int, message: Message, known: dict[int, str]
+) -> None:
     """SVCB and HTTPS records (RFC 9460): priority, target, then parameters (key, length, value)."""
     priority = int.from_bytes(data[offset : offset + 2], "big")
-    target, offset = _name(data, offset + 2)
+    target, offset = _name(data, offset + 2, known)
     if priority == 0:
         if target:
             message.aliases.setdefault(target.lower(), owner)
@@ -162,8 +165,16 @@ def _public_names(configurations: bytes) -> list[str]:
     return names
 
 
-def _name(data: bytes, offset: int) -> tuple[str, int]:
-    """(name without the last dot, offset behind it); ValueError when it is broken, looping or too long."""
+def _name(data: bytes, offset: int, known: dict[int, str]) -> tuple[str, int]:
+    """(name without the last dot, offset behind it); ValueError when it is broken, looping or too long.
+
+    ``known`` keeps names by where they start: most owners are a pointer to a name read before.
+    """
+    if offset + 1 < len(data) and data[offset] >= 0xC0:
+        name = known.get((data[offset] & 0x3F) << 8 | data[offset + 1])
+        if name is not None:
+            return name, offset + 2
+    start = offset
     labels: list[bytes] = []
     size = 0
     end = -1
@@ -172,7 +183,8 @@ def _name(data: bytes, offset: int) -> tuple[str, int]:
             raise ValueError("cut name")
         length = data[offset]
         if length == 0:
-            return b".".join(labels).decode("latin-1"), (offset + 1 if end < 0 else end)
+            known[start] = name = b".".join(labels).decode("latin-1")
+            return name, (offset + 1 if end < 0 else end)
         if length >= 0xC0:
             if offset + 1 >= len(data):
                 raise ValueError("cut pointer")
