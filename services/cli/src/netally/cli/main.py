@@ -1,4 +1,4 @@
-"""The command line: ``netally up``, ``netally login``, ``netally doctor``."""
+"""The command line: ``netally up``, ``netally login``, ``netally doctor``, ``netally replay``."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import click
 
 from netally.cli import settings as cli_settings
 from netally.cli.plain_error import PlainError, in_plain_words
+from netally.cli.replay import replay
 from netally.telemetry.settings import SettingsError
 
 
@@ -64,6 +65,9 @@ def doctor() -> None:
     from netally.cli.doctor import examine
 
     sys.exit(examine(cli_settings.load()))
+
+
+cli.add_command(replay)
 
 
 def main() -> None:
