@@ -23,6 +23,8 @@ CONTAINER = "3f4e" + "0123456789abcdef" * 3 + "0123456789ab"
         ("/usr/bin/python3.11", "/srv/venv/bin/python /srv/venv/bin/uvicorn app:app", "uvicorn (python3)"),
         ("/usr/bin/python3.11", "python3 -c print(1)", "python3"),
         ("/usr/bin/python3.11", "python3", "python3"),
+        ("/usr/bin/python3.11", "python3 -S -E short.py", "short.py (python3)"),
+        ("/usr/bin/perl", "perl -E say", "perl"),
         ("/usr/bin/python3.11", "python3 /srv/shop/manage.py runserver", "shop/manage.py (python3)"),
         ("/usr/bin/node", "node --require x /srv/api/server.js", "api/server.js (node)"),
         ("/usr/bin/nodejs", "nodejs worker.js", "worker.js (nodejs)"),

@@ -21,7 +21,16 @@ _WITH_VALUE: Final = {
     "node": frozenset(("-r", "--require", "--import", "--loader")),
     "java": frozenset(("-cp", "-classpath", "--class-path", "-p", "--module-path", "--add-opens", "--add-modules")),
 }
-_CODE_OPTION: Final = frozenset(("-c", "-e", "-E", "-r", "--eval", "-p", "--print"))
+# Options that bring the program itself.
+_CODE: Final = {
+    "python": frozenset(("-c",)),
+    "pypy": frozenset(("-c",)),
+    "perl": frozenset(("-e", "-E")),
+    "ruby": frozenset(("-e",)),
+    "lua": frozenset(("-e",)),
+    "php": frozenset(("-r",)),
+    "node": frozenset(("-e", "--eval", "-p", "--print")),
+}
 # Script names that say nothing: the directory they lie in says more.
 _GENERIC: Final = frozenset(
     (
@@ -56,7 +65,8 @@ def application_name(executable: str, arguments: Sequence[str], command: str) ->
 
 
 def _script(family: str, arguments: Sequence[str]) -> str:
-    with_value = _WITH_VALUE.get("node" if family == "nodejs" else family, frozenset())
+    family = "node" if family == "nodejs" else family
+    with_value, code = _WITH_VALUE.get(family, frozenset()), _CODE.get(family, frozenset())
     skip = False
     for number, argument in enumerate(arguments):
         following = arguments[number + 1] if number + 1 < len(arguments) else ""
@@ -68,7 +78,7 @@ def _script(family: str, arguments: Sequence[str]) -> str:
             return PurePosixPath(following).name.removesuffix(".jar")
         elif argument in with_value:
             skip = True
-        elif argument in _CODE_OPTION or (family in _SHELLS and re.fullmatch(r"-[a-z]*c[a-z]*", argument)):
+        elif argument in code or (family in _SHELLS and re.fullmatch(r"-[a-z]*c[a-z]*", argument)):
             return ""
         elif argument in ("-", "--") or not argument:
             continue

@@ -134,15 +134,18 @@ class Attribution:
             self._read_sockets(self._diag)
         except OSError:
             return
-        self._processes.sweep()
-        wanted = [(slot, self._socket_of(self.view(slot))) for slot in unresolved.tolist()]
-        if any(found and not self._processes.known(found.inode) for _, found in wanted):
+        views = [(slot, self.view(slot)) for slot in unresolved.tolist()]
+        wanted = [(slot, found) for slot, view in views if (found := self._socket_of(view)) is not None]
+        inodes = {found.inode for _, found in wanted}
+        inodes |= {found.inode for _, view in views if (found := self._listener_of(view)) is not None}
+        if force or any(self._processes.known(inode) is None for inode in inodes):
+            self._processes.sweep()
+        if any(self._processes.known(found.inode) is None for _, found in wanted):
             self._processes.look_into_owners()
         for slot, found in wanted:
-            if found is not None:
-                app = self._processes.known(found.inode)
-                if app is not None:
-                    self._table.set_process(slot, app, ProcessSource.SOCK_DIAG)
+            app = self._processes.known(found.inode)
+            if app is not None:
+                self._table.set_process(slot, app, ProcessSource.SOCK_DIAG)
 
     def settle(self, now: float) -> None:
         """Last chance before a cut: names that DNS told meanwhile, and listeners for connections that are gone."""
@@ -151,8 +154,7 @@ class Attribution:
         for slot in active[table.name_source[active] == DomainSource.NONE].tolist():
             self._name_by_address(slot, self.view(slot), now)
         for slot in self._unresolved().tolist():
-            view = self.view(slot)
-            listener = self._listeners.get((view.protocol, view.local_port))
+            listener = self._listener_of(self.view(slot))
             if listener is not None:
                 app = self._processes.known(listener.inode)
                 if app is not None:
@@ -160,13 +162,18 @@ class Attribution:
 
     def _unresolved(self) -> Slots:
         active = self._table.active()
-        missing: Slots = active[self._table.process_source[active] == ProcessSource.NONE]
+        protocol = (self._table.words[active, 4] >> np.uint64(24)) & np.uint64(0xFF)
+        owned = (protocol == TCP) | (protocol == UDP)
+        missing: Slots = active[owned & (self._table.process_source[active] == ProcessSource.NONE)]
         return missing[:MAX_UNRESOLVED]
 
     def _socket_of(self, view: View) -> Socket | None:
         exact = self._connected.get((view.protocol, view.local, view.local_port, view.remote, view.remote_port))
         if exact is not None or view.protocol == TCP:
             return exact
+        return self._listener_of(view)
+
+    def _listener_of(self, view: View) -> Socket | None:
         return self._listeners.get((view.protocol, view.local_port))
 
     def _read_sockets(self, diag: SocketDiag) -> None:

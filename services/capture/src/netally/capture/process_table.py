@@ -51,6 +51,8 @@ class ProcessTable:
         self._apps: OrderedDict[_Identity, App] = OrderedDict()
         self._scanned: dict[int, int] = {}
         """pid → number of open files at its last scan."""
+        # Since Linux 6.2 the size of an fd directory is the number of open files; before it is always 0.
+        self._sizes_tell = os.stat("/proc/self/fd").st_size > 0
         self._recent: OrderedDict[int, None] = OrderedDict()
         self._budget = BUDGET_SHARE
         self._budget_at = clock()
@@ -97,9 +99,7 @@ class ProcessTable:
                 status = os.stat(f"{self._proc}/{pid}/fd")
             except OSError:
                 continue
-            # Since Linux 6.2 the size is the number of open files; before it is 0 and every process is looked into.
-            known = self._scanned.get(pid)
-            if known is None or status.st_size == 0 or known != status.st_size:
+            if not self._sizes_tell or self._scanned.get(pid) != status.st_size:
                 self._scan(pid)
         alive = set(pids)
         for gone in [pid for pid in self._scanned if pid not in alive]:
