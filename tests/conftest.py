@@ -1,5 +1,6 @@
 """Fixtures of every test. They live where their subject lives and are only named here."""
 
+from tests.migrated_database import migrated_database_url, migrated_template
 from tests.services import (
     empty_database_url,
     nats_client,
@@ -21,6 +22,8 @@ __all__ = [
     "empty_database_url",
     "history_database",
     "history_databases",
+    "migrated_database_url",
+    "migrated_template",
     "nats_client",
     "nats_server",
     "nats_url",

@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 from netally.contracts.codes import DomainSource, Mode, ProcessSource, Role, Scope
 from netally.store import tables
 from netally.store.database import DatabaseSettings, open_pool
-from netally.store.migrate import migrate
 from netally.store.partitions import DayPartitions, days_of
 
 MINUTE = 60_000
@@ -135,13 +134,11 @@ def _flow(chance: random.Random, start: int, host: StoredHost, apps: int, domain
     )
 
 
-async def store(url: str, traffic: StoredTraffic, *, timezone: str = "UTC") -> None:
-    """Migrate an empty database and put the traffic in; every host was last heard at ``traffic.end``."""
-    settings = DatabaseSettings(url)
-    deployment = await migrate(settings, timezone)
-    pool = await open_pool(settings, "tests")
+async def store(url: str, traffic: StoredTraffic) -> None:
+    """Put the traffic into a migrated PostgreSQL database; every host was last heard at ``traffic.end``."""
+    pool = await open_pool(DatabaseSettings(url), "tests")
     try:
-        await DayPartitions(pool, deployment.backend).ensure(days_of(row.time for row in traffic.coverage))
+        await DayPartitions(pool, "postgresql").ensure(days_of(row.time for row in traffic.coverage))
         async with pool.acquire() as connection, connection.transaction():
             await _store_names(connection, traffic)
             await tables.copy(connection, tables.FLOW, traffic.flows)

@@ -14,9 +14,10 @@ import pytest
 from netally.contracts.codes import DomainSource, Role, Scope
 from tests.api_in_process import RunningApi, running_api
 from tests.builders import START
+from tests.migrated_database import DEPLOYMENT_ZONE
 from tests.stored_traffic import MINUTE, StoredFlow, StoredTraffic, make_traffic, store
 
-ZONE = ZoneInfo("Europe/Vienna")
+ZONE = ZoneInfo(DEPLOYMENT_ZONE)
 NOW = START + 3 * 60 * MINUTE
 """03:00 UTC."""
 
@@ -27,11 +28,11 @@ class Loaded(NamedTuple):
 
 
 @pytest.fixture
-async def loaded(empty_database_url: str) -> AsyncIterator[Loaded]:
+async def loaded(migrated_database_url: str) -> AsyncIterator[Loaded]:
     """Two hours of traffic up to now, in a deployment of a zone other than UTC."""
     traffic = make_traffic(seed=11, end=NOW, minutes=120)
-    await store(empty_database_url, traffic, timezone=ZONE.key)
-    async with running_api(empty_database_url, clock=lambda: NOW) as api:
+    await store(migrated_database_url, traffic)
+    async with running_api(migrated_database_url, clock=lambda: NOW) as api:
         yield Loaded(api, traffic)
 
 
@@ -241,13 +242,13 @@ async def test_gaps_are_null_and_zeros_are_zero(loaded: Loaded) -> None:
             assert (point["bytes_in"] is None) == (share == 0)
 
 
-async def test_meta_tells_measured_share_and_missing_hosts(empty_database_url: str) -> None:
+async def test_meta_tells_measured_share_and_missing_hosts(migrated_database_url: str) -> None:
     traffic = make_traffic(seed=3, end=NOW, minutes=60)
-    await store(empty_database_url, traffic)
+    await store(migrated_database_url, traffic)
     agents = {host.id for host in traffic.hosts if host.kind == "agent"}
     measured = sum(row.measured_ms for row in traffic.coverage if row.host_id in agents)
 
-    async with running_api(empty_database_url, clock=lambda: NOW + 7_000) as api:
+    async with running_api(migrated_database_url, clock=lambda: NOW + 7_000) as api:
         meta = (await api.get("/api/applications", range="1h"))["meta"]
         start = meta["start"]
         early = sum(row.measured_ms for row in traffic.coverage if row.host_id in agents and row.time < start)
@@ -256,13 +257,13 @@ async def test_meta_tells_measured_share_and_missing_hosts(empty_database_url: s
         assert meta["complete_until"] == NOW
         assert (meta["hosts_expected"], meta["hosts_reported"], meta["hosts_missing"]) == (3, 3, [])
 
-    async with running_api(empty_database_url, clock=lambda: NOW + 40_000) as api:
+    async with running_api(migrated_database_url, clock=lambda: NOW + 40_000) as api:
         meta = (await api.get("/api/applications", range="1h"))["meta"]
         # Three intervals of db-1 are 45 s, of web-2 30 s, of web-1 15 s.
         assert meta["hosts_missing"] == ["web-1.example.org", "web-2.example.org"]
         assert (meta["hosts_expected"], meta["hosts_reported"], meta["complete_until"]) == (3, 1, NOW)
 
-    async with running_api(empty_database_url, clock=lambda: NOW + 3_600_000) as api:
+    async with running_api(migrated_database_url, clock=lambda: NOW + 3_600_000) as api:
         meta = (await api.get("/api/applications", range="15m"))["meta"]
         assert (meta["hosts_reported"], meta["complete_until"], meta["measured_share"]) == (0, None, 0.0)
 

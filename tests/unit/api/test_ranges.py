@@ -37,7 +37,21 @@ def test_times_are_read(text: str, zone: ZoneInfo, expected: int) -> None:
     assert ranges.parse_time(text, "from", zone) == expected
 
 
-@pytest.mark.parametrize("text", ["", "yesterday", "2026-13-01", "1", "-1795305600000", "1999-01-01", "٢٠٢٦", "9" * 8])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "yesterday",
+        "2026-13-01",
+        "1",
+        "-1795305600000",
+        "1999-01-01",
+        "٢٠٢٦",
+        "9" * 8,
+        "9999-12-31T23:59-23:59",
+        "0001-01-01T00:00+23:59",
+    ],
+)
 def test_what_is_no_time_is_refused_by_name(text: str) -> None:
     with pytest.raises(ProblemError) as caught:
         ranges.parse_time(text, "to", UTC)

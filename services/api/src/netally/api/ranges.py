@@ -75,13 +75,13 @@ def parse_time(text: str, parameter: str, zone: ZoneInfo) -> int:
     else:
         try:
             moment = datetime.fromisoformat(text)
-        except ValueError:
+            moment = moment if moment.tzinfo else moment.replace(tzinfo=zone)
+            found = (moment.astimezone(UTC) - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(milliseconds=1)
+        except (ValueError, OverflowError):
             raise bad_parameter(
                 parameter,
                 f"{parameter} is no time: give ISO 8601 such as 2026-11-22T14:05:00Z, or epoch milliseconds.",
             ) from None
-        moment = moment if moment.tzinfo else moment.replace(tzinfo=zone)
-        found = (moment.astimezone(UTC) - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(milliseconds=1)
     if found < EARLIEST_MS:
         raise bad_parameter(parameter, f"{parameter} lies before 2000-01-01, where nothing was measured.")
     return found

@@ -1,0 +1,261 @@
+"""The API as a process of its own, with real servers that come, go, and are slow."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, NamedTuple
+
+import asyncpg
+import httpx
+import pytest
+
+from netally.api.app import wall_clock
+from netally.api.database import reading_url
+from netally.store.database import DatabaseSettings
+from netally.store.migrate import migrate
+from tests.api_in_process import BEARER, NOWHERE, TOKEN, running_api
+from tests.services import PostgresServer, die_with_parent, eventually, free_port
+from tests.stored_traffic import MINUTE, make_traffic, store
+
+
+class ApiProcess(NamedTuple):
+    process: subprocess.Popen[bytes]
+    client: httpx.AsyncClient
+    port: int
+
+    async def parts(self) -> dict[str, str]:
+        """Why each part is not ready."""
+        answer = await self.client.get("/api/health")
+        return {part["name"]: part["reason"] for part in answer.json()["parts"]}
+
+
+@asynccontextmanager
+async def api_process(database_url: str = "", nats_url: str = NOWHERE, **environment: str) -> AsyncIterator[ApiProcess]:
+    port = free_port()
+    process = subprocess.Popen(  # noqa: ASYNC220  (returns at once)
+        [sys.executable, "-m", "netally.api"],
+        env={
+            **os.environ,
+            "NETALLY_ADMIN_TOKEN": TOKEN,
+            "NETALLY_DATABASE_URL": database_url,
+            "NETALLY_NATS_URL": nats_url,
+            "NETALLY_API_PORT": str(port),
+            **environment,
+        },
+        stderr=subprocess.DEVNULL,
+        preexec_fn=die_with_parent,
+    )
+    try:
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", headers=BEARER, timeout=20) as client:
+
+            async def answers() -> bool:
+                return (await client.get("/api/health")).status_code == 200
+
+            await eventually(answers, within=30)
+            yield ApiProcess(process, client, port)
+    finally:
+        process.kill()
+        process.wait()
+
+
+async def test_it_answers_before_anything_is_there_and_stops_at_once() -> None:
+    async with api_process() as api:
+        for path in ("/api/applications", "/api/domains", "/api/hosts", "/api/stats/timeline"):
+            answer = await api.client.get(path)
+            assert (answer.status_code, answer.headers["content-type"]) == (503, "application/problem+json")
+        assert (await api.client.get("/api/ready")).status_code == 503
+        assert (await api.client.get("/api/stats/bandwidth")).json()["total"]["bytes_in"] is None
+        assert "cannot reach NATS" in (await api.parts())["bus"]
+        started = time.monotonic()
+        api.process.send_signal(signal.SIGTERM)
+        assert await asyncio.to_thread(api.process.wait, 10) == 0
+        assert time.monotonic() - started < 5
+
+
+async def test_an_open_live_stream_does_not_hold_it_and_resumes_where_it_ended() -> None:
+    async with api_process() as api:
+        seen: list[int] = []
+
+        async def read(count: int, **headers: str) -> None:
+            async with api.client.stream("GET", "/api/live", headers=headers) as answer:
+                assert answer.headers["content-type"].startswith("text/event-stream")
+                async for line in answer.aiter_lines():
+                    if line.startswith("id: "):
+                        seen.append(int(line[4:]))
+                    if line.startswith("data: "):
+                        assert json.loads(line[6:])["total"] == {"bytes_in": None, "bytes_out": None}
+                    if len(seen) >= count and not line:
+                        return
+
+        await read(3)
+        missed_from = seen[-1]
+        await asyncio.sleep(3)
+        await read(6, **{"Last-Event-ID": str(missed_from)})
+        gaps = [(later - earlier) / 1000 for earlier, later in itertools.pairwise(seen)]
+        assert all(0.9 < gap < 1.2 for gap in gaps), gaps
+
+        stream = asyncio.create_task(read(1000))
+        await asyncio.sleep(0.5)
+        started = time.monotonic()
+        api.process.send_signal(signal.SIGINT)
+        assert await asyncio.to_thread(api.process.wait, 10) == 0
+        assert time.monotonic() - started < 5
+        with contextlib.suppress(httpx.HTTPError):
+            await stream
+
+
+async def test_a_taken_port_is_said_in_plain_words() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        done = await asyncio.to_thread(
+            subprocess.run,
+            [sys.executable, "-m", "netally.api"],
+            env={**os.environ, "NETALLY_API_PORT": str(port)},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    assert done.returncode == 1
+    assert done.stderr == f"netally api: cannot listen on 127.0.0.1 port {port}: Address already in use\n"
+
+
+@pytest.mark.parametrize(("variable", "value"), [("NETALLY_API_PORT", "http"), ("NETALLY_API_PORT", "70000")])
+async def test_a_wrong_setting_is_named_without_a_traceback(variable: str, value: str) -> None:
+    done = await asyncio.to_thread(
+        subprocess.run,
+        [sys.executable, "-m", "netally.api"],
+        env={**os.environ, variable: value},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, variable in done.stderr, "Traceback" in done.stderr) == (1, True, False)
+
+
+async def test_it_recovers_from_a_database_that_comes_late_and_goes(own_postgres_server: PostgresServer) -> None:
+    url = await own_postgres_server.create_database()
+    await asyncio.to_thread(own_postgres_server.stop)
+    async with api_process(url) as api:
+
+        async def waits_for(words: str) -> bool:
+            answer = await api.client.get("/api/applications")
+            assert answer.status_code == 503, answer.text
+            return words in answer.json()["detail"]
+
+        await eventually(lambda: waits_for("cannot reach the database"))
+        await asyncio.to_thread(own_postgres_server.start)
+        # There, and without the tables that the aggregator makes.
+        await eventually(lambda: waits_for("the aggregator makes them"), within=20)
+        assert "the aggregator makes them" in (await api.parts())["database"]
+
+        await migrate(DatabaseSettings(url), "UTC")
+        assert (await api.client.get("/api/applications")).status_code == 200
+        await asyncio.to_thread(own_postgres_server.kill)
+        assert (await api.client.get("/api/applications")).status_code == 503
+        await asyncio.to_thread(own_postgres_server.start)
+
+        async def answers_again() -> bool:
+            return (await api.client.get("/api/applications")).status_code == 200
+
+        await eventually(answers_again, within=20)
+
+
+async def _running_statements(url: str) -> int:
+    connection = await asyncpg.connect(url)
+    try:
+        found: int = await connection.fetchval(
+            "SELECT count(*) FROM pg_stat_activity"
+            " WHERE application_name = 'netally-api' AND state = 'active' AND datname = current_database()"
+        )
+        return found
+    finally:
+        await connection.close()
+
+
+@asynccontextmanager
+async def _locked(url: str) -> AsyncIterator[None]:
+    """Nobody can read table app meanwhile, so that a query takes as long as it may."""
+    connection = await asyncpg.connect(url)
+    try:
+        async with connection.transaction():
+            await connection.execute("LOCK TABLE app IN ACCESS EXCLUSIVE MODE")
+            yield
+    finally:
+        await connection.close()
+
+
+async def test_the_query_of_a_client_that_left_is_cancelled(migrated_database_url: str) -> None:
+    async with api_process(migrated_database_url) as api, _locked(migrated_database_url):
+
+        async def is_running(count: int) -> bool:
+            return await _running_statements(migrated_database_url) == count
+
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{api.port}", headers=BEARER) as leaver:
+            request = asyncio.create_task(leaver.get("/api/applications", timeout=30))
+            await eventually(lambda: is_running(1))
+            request.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await request
+        # Well before the time limit of a statement.
+        await eventually(lambda: is_running(0), within=5)
+        metrics = (await api.client.get("/metrics")).text
+        assert 'netally_api_queries_cancelled_total{reason="client_left"} 1.0' in metrics
+
+
+async def test_a_statement_that_takes_too_long_is_503_and_says_what_to_narrow(migrated_database_url: str) -> None:
+    async with running_api(migrated_database_url, statement_timeout=0.3) as api, _locked(migrated_database_url):
+        started = time.monotonic()
+        answer = await api.client.get("/api/applications?range=30d")
+        assert time.monotonic() - started < 5
+    assert answer.status_code == 503
+    assert answer.headers["retry-after"] == "10"
+    assert "shorter range" in answer.json()["detail"]
+
+
+async def test_it_cannot_write(migrated_database_url: str) -> None:
+    connection = await asyncpg.connect(reading_url(migrated_database_url, 1))
+    try:
+        with pytest.raises(asyncpg.ReadOnlySQLTransactionError):
+            await connection.execute("DELETE FROM app")
+    finally:
+        await connection.close()
+
+
+async def test_hostile_parameters_are_refused_or_harmless(migrated_database_url: str) -> None:
+    now = wall_clock() // MINUTE * MINUTE
+    await store(migrated_database_url, make_traffic(seed=1, end=now, minutes=5))
+    quotes = "'; DROP TABLE flow; --"
+    queries: list[tuple[str, dict[str, Any]]] = [
+        ("/api/applications", {"host": quotes}),
+        ("/api/applications", {"sort": quotes}),
+        ("/api/stats/timeline", {"split": quotes}),
+        ("/api/stats/timeline", {"bucket": quotes}),
+        ("/api/domains", {"from": quotes}),
+        ("/api/domains", {"host": "\x00"}),
+        ("/api/domains", {"limit": "9" * 400}),
+        ("/api/domains", {quotes: "1"}),
+        ("/api/hosts", {"to": "9" * 30}),
+        ("/api/hosts", {"from": "0001-01-01"}),
+        ("/api/hosts", {"to": "9999-12-31T23:59:59.999999-23:59"}),
+        ("/api/hosts", {"host": ["x"] * 101}),
+        ("/api/hosts", {"host": "x" * 300}),
+    ]
+    async with running_api(migrated_database_url) as api:
+        for path, query in queries:
+            answer = await api.client.get(path, params=query)
+            assert answer.status_code == 400, (path, query, answer.text)
+            assert answer.json()["parameter"] == next(iter(query))[:100], answer.text
+        assert (await api.get("/api/applications", range="15m"))["total_bytes_in"] > 0
