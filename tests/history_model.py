@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -84,7 +84,7 @@ class History:
         tally: Sequence[TallyRow] = (),
     ) -> None:
         """Ingest as the aggregator does: partitions, then rows and touched buckets in one transaction."""
-        rows = [*flows, *coverage, *tally]
+        rows: list[FlowRow | CoverageRow | TallyRow] = [*flows, *coverage, *tally]
         await partitions.DayPartitions(pool, backend).ensure(partitions.days_of(row.time for row in rows))
         async with pool.acquire() as connection, connection.transaction():
             for table, made in ((tables.FLOW, flows), (tables.COVERAGE, coverage), (tables.TALLY, tally)):
@@ -198,7 +198,3 @@ async def differences(connection: sql.Connection, history: History) -> dict[str,
         if found:
             wrong[relation] = found
     return wrong
-
-
-def times(rows: Iterable[FlowRow | CoverageRow | TallyRow]) -> list[int]:
-    return [row.time for row in rows]

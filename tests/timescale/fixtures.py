@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import uuid
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from zoneinfo import ZoneInfo
 
@@ -18,8 +18,6 @@ from tests.timescale.server import NativeServer, TimescaleServer, choose, docker
 
 ZONE = ZoneInfo("Europe/Berlin")
 """Time zone of the daily tier in `HistoryDatabases`: one with summer time."""
-
-KEPT = "migrated"
 
 
 @pytest.fixture(scope="session")
@@ -41,61 +39,74 @@ async def timescale_url(timescale_server: TimescaleServer) -> AsyncIterator[str]
     await timescale_server.drop_database(url)
 
 
+Fill = Callable[[asyncpg.Pool, str], Awaitable[None]]
+"""Brings a database (its pool, its backend) into the state that a test begins with."""
+
+
 class HistoryDatabases:
-    """Makes migrated, empty databases of one backend; their days begin in `ZONE`."""
+    """Makes migrated databases of one backend; their days begin in `ZONE`."""
 
     def __init__(self, server: PostgresServer | TimescaleServer) -> None:
         self._server = server
         self.backend = "postgresql" if isinstance(server, PostgresServer) else "timescaledb"
-        self._template: str | None = None
+        self._kept: dict[Fill | None, str] = {}
 
     @staticmethod
     def settings(url: str) -> DatabaseSettings:
         # No statement is kept: on the engine of the tests all connections are one session.
         return DatabaseSettings(database_url=url, database_connections=4, database_statement_cache=0)
 
-    async def create(self) -> str:
-        """URL of a new database."""
-        if isinstance(self._server, PostgresServer):
-            return await self._create_postgres(self._server)
-        if self._template is not None:
-            return await self._server.create_database(self._template)
-        url = await self._server.create_database()
-        await self._migrate(url)
-        if await self._server.keep(url, KEPT):
-            self._template = KEPT
-        return url
-
-    async def _create_postgres(self, server: PostgresServer) -> str:
-        if self._template is None:
-            template = await server.create_database()
-            await self._migrate(template)
-            self._template = template.rsplit("/", 1)[1]
-        name = f"t{uuid.uuid4().hex[:16]}"
-        connection = await asyncpg.connect(server.url("postgres"))
-        try:
-            await connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{self._template}"')
-        finally:
-            await connection.close()
-        return server.url(name)
-
-    async def _migrate(self, url: str) -> None:
-        made = await migrate(self.settings(url), ZONE.key)
-        assert made.backend == self.backend
-
-    async def drop(self, url: str) -> None:
-        await self._server.drop_database(url)
-
     @asynccontextmanager
-    async def pool(self) -> AsyncIterator[asyncpg.Pool]:
-        """A pool on a database of its own, which is gone afterwards."""
-        url = await self.create()
+    async def pool(self, fill: Fill | None = None) -> AsyncIterator[asyncpg.Pool]:
+        """A pool on a database of its own, which is gone afterwards. ``fill`` is run once for all that want it, where
+        the server can keep a state.
+        """
+        url = await self._create(fill)
         pool = await open_pool(self.settings(url), "tests")
         try:
             yield pool
         finally:
             await pool.close()
-            await self.drop(url)
+            await self._server.drop_database(url)
+
+    async def _create(self, fill: Fill | None) -> str:
+        if fill not in self._kept:
+            url = await self._begin(fill)
+            kept = f"kept{len(self._kept)}"
+            if not await self._keep(url, kept):
+                return url
+            self._kept[fill] = kept
+            await self._server.drop_database(url)
+        return await self._copy(self._kept[fill])
+
+    async def _begin(self, fill: Fill | None) -> str:
+        if fill is None:
+            url = await self._server.create_database()
+            made = await migrate(self.settings(url), ZONE.key)
+            assert made.backend == self.backend
+            return url
+        url = await self._create(None)
+        pool = await open_pool(self.settings(url), "tests")
+        await fill(pool, self.backend)
+        await pool.close()
+        return url
+
+    async def _keep(self, url: str, name: str) -> bool:
+        if not isinstance(self._server, PostgresServer):
+            return await self._server.keep(url, name)
+        await self._copy(url.rsplit("/", 1)[1], name)
+        return True
+
+    async def _copy(self, kept: str, name: str | None = None) -> str:
+        if not isinstance(self._server, PostgresServer):
+            return await self._server.create_database(kept)
+        name = name or f"t{uuid.uuid4().hex[:16]}"
+        connection = await asyncpg.connect(self._server.url("postgres"))
+        try:
+            await connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{kept}"')
+        finally:
+            await connection.close()
+        return self._server.url(name)
 
 
 @pytest.fixture(scope="session")

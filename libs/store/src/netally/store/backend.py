@@ -24,6 +24,11 @@ async def find(connection: asyncpg.Connection) -> str:
     return str(row["backend"])
 
 
+async def timezone(connection: asyncpg.Connection) -> str:
+    """Name of the time zone in which the daily tier's days begin, fixed by the first migration."""
+    return str((await sql.fetch_row(connection, "deployment"))["timezone"])
+
+
 async def rewrite(connection: asyncpg.Connection, backend: str, tier: Tier, start: int, end: int) -> int:
     """Replace the tier's buckets of ``[start, end)`` by what the tier below holds; rows they have now.
 

@@ -20,6 +20,8 @@ YEAR = 365
 FOR_EVER_DAYS = 10 * YEAR
 """What "for ever" counts as where a size is asked for."""
 LEAST_RAW_DAYS = 2
+SPOOL_DAYS = 5
+"""How long an agent keeps what it could not send, unless it is told otherwise."""
 
 
 class Ages(msgspec.Struct, frozen=True):

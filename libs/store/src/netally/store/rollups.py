@@ -9,7 +9,7 @@ aggregator calls `refresh_outstanding` every few seconds, within `exclusive`.
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Collection, Iterable
 from contextlib import asynccontextmanager
 from typing import cast
 from zoneinfo import ZoneInfo
@@ -18,7 +18,7 @@ import asyncpg
 import msgspec
 
 from netally.store import backend, sql
-from netally.store.tiers import ABOVE, MINUTE, TIERS, Tier, ceiling, covering, find, floor, ranges, slices
+from netally.store.tiers import ABOVE, MINUTE, NAMES, TIERS, Tier, ceiling, covering, find, floor, ranges, slices
 
 
 class Refreshed(msgspec.Struct, frozen=True):
@@ -126,10 +126,14 @@ async def refresh(
     return Refreshed(tier.name, lower, upper, buckets, rows, time.monotonic() - began)
 
 
-async def refresh_outstanding(connection: asyncpg.Connection, now: int, zone: ZoneInfo) -> list[Refreshed]:
+async def refresh_outstanding(
+    connection: asyncpg.Connection, now: int, zone: ZoneInfo, tiers: Collection[str] = NAMES
+) -> list[Refreshed]:
     """Refresh what was touched below the watermarks, and move these on to what has settled; lowest tier first."""
     done = []
     for tier in TIERS:
+        if tier.name not in tiers:
+            continue
         states = await tier_states(connection, now)
         settled = floor(now - tier.settle, tier.name, zone)
         watermark = states[tier.name].watermark
@@ -141,6 +145,11 @@ async def refresh_outstanding(connection: asyncpg.Connection, now: int, zone: Zo
             done.append(await refresh(connection, tier.name, start, end, now, zone))
         await _forget_unreachable(connection, tier, states, zone)
     return [part for part in done if part.buckets]
+
+
+async def outstanding(connection: asyncpg.Connection) -> dict[str, int]:
+    """Stored buckets that wait to be made anew, by tier."""
+    return {row["name"]: row["buckets"] for row in await sql.fetch(connection, "outstanding")}
 
 
 async def _forget_unreachable(

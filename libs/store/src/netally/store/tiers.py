@@ -7,7 +7,7 @@ time zone), each computed from the one below.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -100,13 +100,3 @@ def covering(start: int, end: int, tier: str, zone: ZoneInfo) -> list[int]:
         found.append(bucket)
         bucket = following(bucket, tier, zone)
     return found
-
-
-def utc_day(time: int) -> int:
-    """Start of the UTC day that holds the time."""
-    return time // DAY * DAY
-
-
-def day_text(time: int) -> str:
-    """``2026-11-22``, the UTC day of a time."""
-    return datetime.fromtimestamp(time / SECOND, UTC).date().isoformat()

@@ -16,6 +16,7 @@ import structlog
 import uvloop
 from nats.aio.client import Client
 
+from netally.aggregator import maintenance
 from netally.aggregator.agents import AgentSink
 from netally.aggregator.consumer import Consumer
 from netally.aggregator.flows import FlowSink
@@ -206,11 +207,13 @@ async def _consume(
         explain=explain,
         database_answers=database_answers,
     )
+    ages = maintenance.ages_with_raw(settings.raw_retention_days)
     async with asyncio.TaskGroup() as tasks:
         for part in (
             flows.run,
             agents.run,
             lambda stop: watch(client.jetstream(), settings, readiness, stop),
+            lambda stop: maintenance.run(database_settings, lambda: ages, stop),
         ):
             tasks.create_task(_keep_running(part, client, stop))
 

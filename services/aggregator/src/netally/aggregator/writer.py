@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+import contextlib
+from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from itertools import chain
 from typing import NamedTuple
@@ -14,7 +15,7 @@ from netally.aggregator.dimensions import UNKNOWN, Dimensions, app_key
 from netally.aggregator.ledger import Arrival, Ledger, Run, apply
 from netally.aggregator.metrics import BATCHES, REFUSED_ROWS, ROWS
 from netally.contracts.flow import FlowsObserved
-from netally.store import sql, tables
+from netally.store import rollups, sql, tables
 from netally.store.partitions import DAY_MS, DayPartitions, days_of
 
 STATEMENT_TIMEOUT = 45.0
@@ -42,7 +43,7 @@ class _Placed(NamedTuple):
 
 
 class Writer:
-    """Writes groups of batches, one group at a time."""
+    """Writes groups of batches; several at a time, if need be."""
 
     def __init__(self, pool: asyncpg.Pool, backend: str, raw_retention_days: int, clock: Clock) -> None:
         self._pool = pool
@@ -79,23 +80,39 @@ class Writer:
             domain_ids = [UNKNOWN, *(domains[name] for name in one.batch.domains[1:])]
             return rows.flow_rows(one.batch, one.at.start, one.host_id, app_ids, domain_ids, now)
 
-        async with self._pool.acquire() as connection, connection.transaction():
-            new = await self._enter(connection, placed, now)
-            fresh = [one for one in new if one.at.reason != rows.TOO_OLD]
-            # Rows are made as they are sent, so that a group is never in memory twice.
-            by_table = {
-                tables.FLOW: chain.from_iterable(map(flow_rows, fresh)),
-                tables.TALLY: chain.from_iterable(
-                    rows.tally_rows(one.batch, one.at.start, one.host_id) for one in fresh
-                ),
-                tables.COVERAGE: chain.from_iterable(
-                    rows.coverage_rows(one.batch, one.at.start, one.host_id) for one in fresh
-                ),
-            }
-            counts = {table: await tables.copy(connection, table, made) for table, made in by_table.items() if fresh}
-            await _count_refused(connection, [(one, one.at.reason) for one in new if one.at.reason], now)
+        async def send(connection: sql.Connection, fresh: Sequence[_Placed]) -> Counter[str]:
+            by_day: dict[int, list[_Placed]] = defaultdict(list)
+            for one in fresh:
+                by_day[one.at.start // DAY_MS].append(one)
+            counts: Counter[str] = Counter()
+            for day, ones in by_day.items():
+                # Rows are made as they are sent, so that a group is never in memory twice.
+                for table, made in (
+                    (tables.FLOW, map(flow_rows, ones)),
+                    (tables.TALLY, (rows.tally_rows(one.batch, one.at.start, one.host_id) for one in ones)),
+                    (tables.COVERAGE, (rows.coverage_rows(one.batch, one.at.start, one.host_id) for one in ones)),
+                ):
+                    part = self._partitions.part(table, day)
+                    counts[table.name] += await tables.copy(connection, part, chain.from_iterable(made))
+            return counts
+
+        while True:
+            # The rows are sent on what the ledger says unlocked, and the ledger is locked only then: writers of the
+            # same host then wait for each other's commit, not for each other's rows.
+            with contextlib.suppress(_OvertakenError):
+                async with self._pool.acquire() as connection, connection.transaction():
+                    await sql.execute(connection, "limit_idle_transaction", milliseconds=IDLE_TIMEOUT_MS)
+                    looked = _apply(placed, await _read(connection, _keys(placed), lock=False), now)
+                    fresh = [one for one in looked.new if one.at.reason != rows.TOO_OLD]
+                    counts = await send(connection, fresh)
+                    new = await self._enter(connection, placed, now)
+                    if list(map(id, new)) != list(map(id, looked.new)):
+                        raise _OvertakenError
+                    await rollups.touch(connection, [one.at.start for one in fresh])
+                    await _count_refused(connection, [(one, one.at.reason) for one in new if one.at.reason], now)
+                break
         for table, count in counts.items():
-            ROWS.labels(table.name).inc(count)
+            ROWS.labels(table).inc(count)
         for one in new:
             if one.at.reason:
                 REFUSED_ROWS.labels(one.at.reason).inc(len(one.batch.records))
@@ -117,38 +134,56 @@ class Writer:
         """Enter batches into the ledger; those that were not in it. Their ledgers stay locked to the end of the
         transaction.
         """
-        await sql.execute(connection, "limit_idle_transaction", milliseconds=IDLE_TIMEOUT_MS)
-        by_key: dict[LedgerKey, list[_Placed]] = defaultdict(list)
-        for one in placed:
-            by_key[one.key].append(one)
-        keys = sorted(by_key)
-        before = await _lock(connection, keys)
-        after: dict[LedgerKey, Ledger] = {}
-        new: list[_Placed] = []
-        for key in keys:
-            arrivals = [Arrival(one.batch.sequence, rows.interval_end(one.batch, one.at)) for one in by_key[key]]
-            after[key], accepted = apply(before[key], arrivals, now)
-            new += [one for one, is_new in zip(by_key[key], accepted, strict=True) if is_new]
-        await _save(connection, before, after, now)
-        return new
+        before = await _read(connection, _keys(placed), lock=True)
+        applied = _apply(placed, before, now)
+        await _save(connection, before, applied.ledgers, now)
+        return applied.new
+
+
+class _OvertakenError(Exception):
+    """Another writer committed one of the batches meanwhile; the transaction is to be done again without it."""
+
+
+class _Applied(NamedTuple):
+    ledgers: dict[LedgerKey, Ledger]
+    new: list[_Placed]
+    """What the ledgers had not, in the order of the keys."""
+
+
+def _keys(placed: Sequence[_Placed]) -> list[LedgerKey]:
+    return sorted({one.key for one in placed})
+
+
+def _apply(placed: Sequence[_Placed], before: dict[LedgerKey, Ledger], now: int) -> _Applied:
+    by_key: dict[LedgerKey, list[_Placed]] = defaultdict(list)
+    for one in placed:
+        by_key[one.key].append(one)
+    after: dict[LedgerKey, Ledger] = {}
+    new: list[_Placed] = []
+    for key in sorted(by_key):
+        arrivals = [Arrival(one.batch.sequence, rows.interval_end(one.batch, one.at)) for one in by_key[key]]
+        after[key], accepted = apply(before[key], arrivals, now)
+        new += [one for one, is_new in zip(by_key[key], accepted, strict=True) if is_new]
+    return _Applied(after, new)
 
 
 def _columns(keys: Sequence[LedgerKey]) -> dict[str, list[int] | list[str]]:
     return {"host_ids": [key[0] for key in keys], "epochs": [key[1] for key in keys]}
 
 
-async def _lock(connection: sql.Connection, keys: Sequence[LedgerKey]) -> dict[LedgerKey, Ledger]:
-    locked = await sql.fetch(connection, "lock_ledgers", **_columns(keys))
-    if len(locked) < len(keys):
+async def _read(connection: sql.Connection, keys: Sequence[LedgerKey], *, lock: bool) -> dict[LedgerKey, Ledger]:
+    """Ledgers of the keys; with ``lock`` those that are not there are made, and all stay locked."""
+    found = await sql.fetch(connection, "lock_ledgers" if lock else "read_ledgers", **_columns(keys))
+    if lock and len(found) < len(keys):
         await sql.execute(connection, "add_ledgers", **_columns(keys))
-        locked = await sql.fetch(connection, "lock_ledgers", **_columns(keys))
+        found = await sql.fetch(connection, "lock_ledgers", **_columns(keys))
     runs: dict[LedgerKey, list[Run]] = defaultdict(list)
     for host_id, epoch, *run in await sql.fetch(connection, "ledger_runs", **_columns(keys)):
         runs[host_id, epoch].append(Run(*run))
-    return {
-        (host_id, epoch): Ledger(low_water, complete_until, tuple(runs[host_id, epoch]))
-        for host_id, epoch, low_water, complete_until in locked
-    }
+    ledgers = dict.fromkeys(keys, Ledger())
+    for host_id, epoch, low_water, complete_until in found:
+        ledgers[host_id, epoch] = Ledger(low_water, complete_until, tuple(runs[host_id, epoch]))
+    return ledgers
 
 
 async def _save(

@@ -28,6 +28,13 @@ DELETE FROM touched WHERE id = ANY (:ids::bigint[]);
 -- name: oldest_touched
 SELECT min(bucket) FROM touched WHERE tier = :tier;
 
+-- name: outstanding
+SELECT tier.name, count(DISTINCT touched.bucket) AS buckets
+FROM tier
+LEFT JOIN touched ON touched.tier = tier.name AND touched.bucket < tier.watermark
+WHERE tier.name <> 'raw'
+GROUP BY tier.name;
+
 -- name: set_watermark!
 UPDATE tier SET watermark = greatest(watermark, :watermark) WHERE name = :tier;
 
