@@ -4,6 +4,8 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 
+import pytest
+
 from netally.api import metrics
 from netally.api.live import LiveTraffic
 from netally.api.live_feed import BEHIND, RING, LiveFeed
@@ -115,10 +117,25 @@ async def test_open_streams_are_counted() -> None:
     assert metrics.STREAMS._value.get() == before
 
 
-async def test_it_publishes_by_itself_each_second() -> None:
-    feed = LiveFeed(LiveTraffic(), lambda: START + 990)
-    task = asyncio.create_task(feed.run())
-    stream = feed.read(None)
-    await first(stream)
-    assert ids(await asyncio.wait_for(anext(stream), 3))
-    task.cancel()
+async def test_it_publishes_once_a_second_whatever_the_timer_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A timer that fires early or late, and a clock that is set: one message a second, never two."""
+    clock = Clock()
+    clock.now = START + 400
+    # How much later than asked the timer fires; the last two jumps are of the clock.
+    lateness = iter([0, -1, -1, 3, 20, 0, 2_500, 0, -7_200_000, 0, 0])
+    slept: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        try:
+            clock.now += round(seconds * 1000) + next(lateness)
+        except StopIteration:
+            raise asyncio.CancelledError from None
+
+    monkeypatch.setattr(asyncio, "sleep", sleep)
+    feed = LiveFeed(LiveTraffic(), clock)
+    with pytest.raises(asyncio.CancelledError):
+        await feed.run()
+    assert len(list(feed._ring)) == 11
+    assert all(0 <= seconds <= 1.002 for seconds in slept), slept
+    assert min(slept[1:6]) > 0.9

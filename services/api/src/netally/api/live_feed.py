@@ -34,8 +34,14 @@ class LiveFeed:
 
     async def run(self) -> None:
         """Publish each second, until cancelled."""
+        due = self._clock() // 1000 * 1000
         while True:
-            await asyncio.sleep(1 - self._clock() % 1000 / 1000)
+            # Counted on from the last one: a timer may fire a millisecond early, and would then fire twice.
+            due += 1000
+            now = self._clock()
+            if not now - 1000 < due < now + 1500:
+                due = now // 1000 * 1000 + 1000
+            await asyncio.sleep(max(due - now, 0) / 1000)
             self.publish()
 
     def publish(self) -> None:
