@@ -156,12 +156,12 @@ def _compares(comparison: Comparison, row: Row) -> bool:
 
 def _compares_one(name: str, operator: str, content: Any, row: Row) -> bool:
     if name == "browser":
-        return (browser_of(row["app_name"], row["app_executable"]) or "") == content
+        return bool((browser_of(row["app_name"], row["app_executable"]) or "") == content)
     actual = row[name]
     if isinstance(content, PortRange):
         if operator in ("<", "<=", ">", ">="):
             return _ordered(operator, actual, content.first)
-        return content.first <= actual <= content.last
+        return bool(content.first <= actual <= content.last)
     if operator in ("<", "<=", ">", ">="):
         return _ordered(operator, actual, content)
     if isinstance(content, Pattern):

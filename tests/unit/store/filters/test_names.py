@@ -12,7 +12,8 @@ from netally.store.filters.names import names_with_prefix
 
 class Asked:
     def __init__(self) -> None:
-        self.query, self.args = "", ()
+        self.query = ""
+        self.args: tuple[Any, ...] = ()
 
     async def fetch(self, query: str, *args: Any) -> list[Any]:
         self.query, self.args = query, args
