@@ -15,6 +15,7 @@ KEPT_PORTS: Final = frozenset(range(1024)) | frozenset(
 )
 """All below 1024 and a few well-known ones; every other port is class 0, together with "has no port"."""
 
+
 def port_class(port: int) -> int:
     """The port itself where the rollups keep it, else 0."""
     return port if port in KEPT_PORTS else 0
