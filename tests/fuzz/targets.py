@@ -14,7 +14,7 @@ from netally.capture.capture_file import CaptureFile, CaptureFileError
 from netally.capture.client_stream import MAX_STREAM, ClientStreams
 from netally.capture.dissector import FragmentTable, dissect, dissect_ip
 from netally.capture.flow_names import FlowNames
-from netally.capture.names import clean_host, clean_name
+from netally.capture.names import clean_host, clean_name, clean_query
 from netally.capture.quic import MAX_HELLO, QuicHellos, crypto_frames
 from netally.capture.replay import CaptureReader, read_flows
 from tests.captures import make_chlo, make_client_hello, make_crypto_frame, make_initial, make_records
@@ -89,7 +89,8 @@ def fuzz_quic(data: bytes) -> None:
 
 
 def fuzz_names(data: bytes) -> None:
-    for name in (clean_name(data.decode("latin-1")), clean_host(data.decode("latin-1"))):
+    raw = data.decode("latin-1")
+    for name in (clean_name(raw), clean_host(raw), clean_query(raw)):
         assert name is None or (0 < len(name) <= 253 and name == name.lower() and name.isascii())
 
 

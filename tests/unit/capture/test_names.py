@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from netally.capture.names import GRACE, AddressNames, beats, clean_host, clean_name
+from netally.capture.names import GRACE, AddressNames, beats, clean_host, clean_name, clean_query
 from netally.contracts.codes import DomainSource
 
 CLIENT, OTHER = b"\x0a\0\0\x01", b"\x0a\0\0\x02"
@@ -26,6 +26,7 @@ ADDRESS = bytes((192, 0, 2, 1))
         ("münchen.de".encode().decode("latin-1"), "xn--mnchen-3ya.de"),
         ("MÜNCHEN.de".encode().decode("latin-1"), "xn--mnchen-3ya.de"),
         ("a" * 63 + ".example", "a" * 63 + ".example"),
+        ("rack.7", "rack.7"),
     ],
 )
 def test_names_that_are_kept(raw: str, name: str) -> None:
@@ -59,9 +60,25 @@ def test_hosts_may_be_addresses(raw: str, host: str | None) -> None:
     assert clean_host(raw) == host
 
 
+@pytest.mark.parametrize(
+    ("raw", "name"),
+    [
+        ("WWW.Example.", "www.example"),
+        ("192.0.2.1", "192.0.2.1"),
+        ("Ada's Printer._ipp._tcp.local", "ada_s_printer._ipp._tcp.local"),
+        ("data*=.tunnel.example", "data__.tunnel.example"),
+        ("", None),
+        (".", None),
+        ("x" * 300, "x" * 253),
+    ],
+)
+def test_queries_may_hold_anything(raw: str, name: str | None) -> None:
+    assert clean_query(raw) == name
+
+
 @given(st.text(st.characters(max_codepoint=255), max_size=300))
 def test_every_kept_name_is_safe_and_stays_itself(raw: str) -> None:
-    for clean in (clean_name, clean_host):
+    for clean in (clean_name, clean_host, clean_query):
         name = clean(raw)
         if name is not None:
             assert 0 < len(name) <= 253

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from netally.capture import tls
 from netally.capture.quic import (
     _SALTS,
+    _VERSIONS_2,
     MAX_FAILURES,
     VERSION_1,
     VERSION_2,
@@ -59,7 +60,7 @@ def test_keys_of_rfc_9369_appendix_a() -> None:
 def test_every_version_whose_salt_is_known(version: int) -> None:
     hello = make_client_hello(NAME)
     datagram = make_initial(
-        keys_of(version), make_crypto_frame(0, hello), version=version, kind=1 if version == VERSION_2 else 0
+        keys_of(version), make_crypto_frame(0, hello), version=version, kind=1 if version in _VERSIONS_2 else 0
     )
     assert is_candidate(datagram)
     assert QuicHellos().feed("flow", datagram, 0.0) == Hello(hello)

@@ -12,7 +12,7 @@ from typing import Final, Generic, TypeVar
 MAX_STREAM: Final = 16 * 1024
 MAX_STREAMS: Final = 4_096
 MAX_AGE: Final = 5.0
-"""Seconds from the first segment to the last."""
+"""Seconds from one new segment to the next."""
 _MAX_SEGMENTS: Final = 64
 _WRAP: Final = 2**32
 
@@ -20,11 +20,11 @@ Key = TypeVar("Key", bound=Hashable)
 
 
 class _Stream:
-    __slots__ = ("begun", "data", "start", "waiting")
+    __slots__ = ("data", "last", "start", "waiting")
 
-    def __init__(self, start: int, begun: float) -> None:
+    def __init__(self, start: int, now: float) -> None:
         self.start = start
-        self.begun = begun
+        self.last = now
         self.data = b""
         self.waiting: dict[int, bytes] = {}
         """Segments beyond a gap, by offset from the start."""
@@ -47,7 +47,7 @@ class ClientStreams(Generic[Key]):
         """Expect a stream whose first byte has this sequence number (that of the SYN plus one)."""
         self._streams[key] = _Stream(sequence % _WRAP, now)
         self._streams.move_to_end(key)
-        while len(self._streams) > self._limit or now - next(iter(self._streams.values())).begun > MAX_AGE:
+        while len(self._streams) > self._limit or now - next(iter(self._streams.values())).last > MAX_AGE:
             self._streams.popitem(last=False)
             if not self._streams:
                 break
@@ -58,7 +58,7 @@ class ClientStreams(Generic[Key]):
         if stream is None:
             return None
         offset = (sequence - stream.start) % _WRAP
-        if now - stream.begun > MAX_AGE:
+        if now - stream.last > MAX_AGE:
             self.end(key)
             return None
         if offset >= _WRAP // 2:
@@ -68,6 +68,8 @@ class ClientStreams(Generic[Key]):
             known = stream.waiting.get(offset, b"")
             if len(payload) > len(known):
                 stream.waiting[offset] = payload[: MAX_STREAM - offset]
+                stream.last = now
+                self._streams.move_to_end(key)
         self._join(stream)
         return stream.data
 

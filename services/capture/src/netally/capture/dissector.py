@@ -24,7 +24,6 @@ IPV6_IN_IP = 41
 ROUTING = 43
 FRAGMENT = 44
 GRE = 47
-AUTHENTICATION = 51
 ICMPV6 = 58
 NO_NEXT_HEADER = 59
 DESTINATION_OPTIONS = 60
@@ -40,8 +39,9 @@ _TCP = Struct("!HHIIBB")
 _U16 = Struct("!H")
 _U32 = Struct("!I")
 
-# Extension headers of 8 bytes and more whose second byte counts further 8-byte words (RFC 8200, RFC 6275, 7401, 5533).
-_EXTENSIONS = frozenset((HOP_BY_HOP, ROUTING, DESTINATION_OPTIONS, 135, 139, 140))
+# Extension headers whose second byte counts the 8-byte words behind the first (RFC 8200). AH and ESP are protocols of
+# their own here, as with IPv4.
+_EXTENSIONS = frozenset((HOP_BY_HOP, ROUTING, DESTINATION_OPTIONS))
 
 _VXLAN_PORTS = frozenset((4789, 4790, 8472))
 _GENEVE_PORT = 6081
@@ -157,8 +157,6 @@ def _ipv6(frame: bytes, offset: int, vlan: int) -> Packet | None:
                 if fragment_offset:
                     position += 8
                     break
-        elif protocol == AUTHENTICATION:
-            protocol, length = frame[position], (frame[position + 1] + 2) * 4
         else:
             break
         position += length

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from netally.capture import dns, http_host, tls
 from netally.capture.client_stream import MAX_STREAM, ClientStreams
 from netally.capture.dissector import TCP, UDP, Packet
-from netally.capture.names import AddressNames, beats, clean_host, clean_name
+from netally.capture.names import AddressNames, beats, clean_host, clean_name, clean_query
 from netally.capture.packets import TCP_ACK, TCP_SYN
 from netally.contracts.codes import DomainSource
 
@@ -168,6 +168,6 @@ class FlowNames:
                 domain = clean_name(public)
                 if domain:
                     self._outer.learn(client, domain.encode(), domain, 0.0, time)
-        domain = clean_name(message.question)
+        domain = clean_query(message.question)
         answered = message.is_response and message.records > 0
         return Name(domain, DomainSource.DNS_QUERY, answered) if domain else None

@@ -18,6 +18,7 @@ MAX_TTL: Final = 86_400.0
 MAX_NAMES: Final = 50_000
 
 _ALLOWED: Final = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-_")
+_QUERY: Final = _ALLOWED | {"."}
 _MAX_LENGTH: Final = 253
 
 
@@ -40,8 +41,8 @@ def clean_name(raw: str) -> str | None:
     for label in labels:
         if not 0 < len(label) <= 63 or not _ALLOWED.issuperset(label):
             return None
-    # No top-level domain is a number, so this is an address or a fragment of one.
-    return None if labels[-1].isdigit() else name
+    # Numbers alone are an address or a fragment of one.
+    return None if name.replace(".", "").isdigit() else name
 
 
 def clean_host(raw: str) -> str | None:
@@ -55,6 +56,17 @@ def clean_host(raw: str) -> str | None:
         except ValueError:
             pass
     return clean_name(raw)
+
+
+def clean_query(raw: str) -> str | None:
+    """What a client asked DNS for. Unlike hosts a query may hold anything (service names of people's devices, data of
+    a tunnel): what no name may hold becomes an underscore, so that the query is seen and harmless.
+    """
+    host = clean_host(raw)
+    if host is not None:
+        return host
+    name = raw.lower().removesuffix(".")[:_MAX_LENGTH]
+    return "".join(letter if letter in _QUERY else "_" for letter in name).strip(".") or None
 
 
 def _encoded(raw: str) -> str:

@@ -20,6 +20,8 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 VERSION_1: Final = 0x00000001
 VERSION_2: Final = 0x6B3343CF
+_VERSIONS_2: Final = (VERSION_2, 0x709A50C4, 0xFF020000)
+"""With the drafts of version 2: the same packet types and labels, another salt."""
 
 MAX_CONNECTIONS: Final = 4_096
 MAX_HELLO: Final = 16_384
@@ -36,6 +38,7 @@ _MAX_KEYS = 4
 
 _SALT_V1 = bytes.fromhex("38762cf7f55934b34d179ae6a4c80cadccbb7f0a")  # RFC 9001
 _SALT_V2 = bytes.fromhex("0dede3def700a6db819381be6e269dcbf9bd2ed9")  # RFC 9369
+_SALT_V2_DRAFT = bytes.fromhex("a707c203a59b47184a1d62ca570406ea7ae3e5d3")
 _SALT_29 = bytes.fromhex("afbfec289993d24c9e9786f19c6111e04390a899")  # drafts 29 to 32
 _SALT_23 = bytes.fromhex("c3eef712c72ebb5a11a7d2432bb46365bef9f502")  # drafts 23 to 28
 _SALT_22 = bytes.fromhex("7fbcdb0e7c66bbe9193a96cd21519ebd7a02644a")  # drafts 21 and 22
@@ -46,6 +49,8 @@ _SALT_T051 = bytes.fromhex("7a4edef4e7ccee5fa4506c19124fc8ccda6e033d")
 _SALTS: dict[int, tuple[bytes, ...]] = {
     VERSION_1: (_SALT_V1,),
     VERSION_2: (_SALT_V2,),
+    0x709A50C4: (_SALT_V2_DRAFT,),
+    0xFF020000: (_SALT_V2_DRAFT,),
     0x51303530: (_SALT_Q050,),
     0x54303530: (_SALT_T050,),
     0x54303531: (_SALT_T051,),
@@ -165,7 +170,7 @@ def _salts(version: int) -> tuple[bytes, ...]:
 
 def client_keys(version: int, salt: bytes, connection_id: bytes) -> tuple[bytes, bytes, bytes]:
     """(key, iv, header protection key) of a client's Initials (RFC 9001 section 5.2, RFC 9369 section 3.3)."""
-    prefix = b"quicv2 " if version == VERSION_2 else b"quic "
+    prefix = b"quicv2 " if version in _VERSIONS_2 else b"quic "
     initial = hmac.digest(salt, connection_id, "sha256")
     client = _expand(initial, b"client in", 32)
     return (
@@ -204,7 +209,7 @@ def _decrypted(datagram: bytes, keys: list[_Keys]) -> list[bytes]:
         connection_id = datagram[start + 6 : position]
         position += 1 + datagram[position]
         kind = datagram[start] >> 4 & 3
-        if version == VERSION_2:
+        if version in _VERSIONS_2:
             kind = (kind - 1) & 3
         if kind == 3:  # Retry has no length
             break
