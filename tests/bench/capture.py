@@ -1,6 +1,6 @@
 """CPU of the packet path: ring blocks to flow table, against dpkt and a dictionary; and a real ring on loopback.
 
-Workload of the first: 20,000 packets of 2,000 flows in Zipf order, 30 % IPv6, 968 bytes in the mean, 160 of them kept, in
+Workload of the first: 20,000 packets of 2,000 flows in Zipf order, 30 % IPv6, 968 bytes in the mean, cut at 160, in
 blocks as the kernel hands them over. Of the second (root only): a child process that sends datagrams of 64 bytes over
 loopback as fast as it can, while this process reads the ring.
 """
