@@ -201,18 +201,23 @@ async def test_two_aggregators_share_the_work_without_counting_twice(
             for host in range(hosts):
                 apps = [App(name=f"app-{number % 7}"), App(name=f"app-{number}", user=f"user-{host}")]
                 domains = [f"{number}.example.org", f"{number % 5}.example.net"]
-                await publish(
-                    js,
-                    make_batch(
-                        [make_flow_record(app=1 + (n % 2), domain=1 + (n % 2)) for n in range(20)],
-                        apps=apps,
-                        domains=domains,
-                        host=f"host-{host}",
-                        sequence=number,
-                        start=this_interval() - 5_000,
-                    ),
+                batch = make_batch(
+                    [make_flow_record(app=1 + (n % 2), domain=1 + (n % 2)) for n in range(20)],
+                    apps=apps,
+                    domains=domains,
+                    host=f"host-{host}",
+                    sequence=number,
+                    start=this_interval() - 5_000,
                 )
+                # Twice, so that both may have it in hand at the same time.
+                await publish(js, batch, f"a:{host}:{number}")
+                await publish(js, batch, f"b:{host}:{number}")
         await committed(database, 40 * hosts, within=30)
+
+        async def all_handled() -> bool:
+            return (await js.stream_info(streams.FLOWS)).state.messages == 0
+
+        await eventually(all_handled)
         assert await database.fetchval("SELECT count(*) FROM flow") == 40 * hosts * 20
         assert await database.fetchval("SELECT sum(bytes_in)::bigint FROM flow") == 40 * hosts * 20 * 1_500
         for table, key in (("host", "name"), ("domain", "name"), ("app", "name, username")):

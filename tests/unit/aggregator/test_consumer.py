@@ -21,6 +21,8 @@ from netally.aggregator.readiness import Readiness
 class ListSink:
     """Keeps numbers in a list; refuses some for good, and all while the database is ``away``."""
 
+    lanes = 1
+
     def __init__(self, refused: set[int]) -> None:
         self.refused = refused
         self.away = False
@@ -79,7 +81,7 @@ def _no_bus() -> Any:
         yield
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=40)
 @given(st.integers(1, 40), st.sets(st.integers(0, 39), max_size=8))
 def test_all_but_the_culprits_are_written_once(size: int, refused: set[int]) -> None:
     sink = ListSink(refused)

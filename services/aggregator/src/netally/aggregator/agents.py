@@ -20,6 +20,8 @@ KINDS = ("agent", "replay")
 class AgentSink:
     """Decodes reports and keeps the newest of each host in the database."""
 
+    lanes = 1
+
     def __init__(self, pool: asyncpg.Pool, clock: Callable[[], int]) -> None:
         self._pool = pool
         self._dimensions = Dimensions(pool)

@@ -38,6 +38,9 @@ T = TypeVar("T")
 class Sink(Protocol[T]):
     """Where a stream's messages go."""
 
+    lanes: int
+    """Groups written at the same time: more than one when their order does not matter."""
+
     def decode(self, message: Msg) -> T:
         """What the message holds. Raises UndecodableError."""
 
@@ -93,14 +96,15 @@ class Consumer(Generic[T]):
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until ``stop`` is set; what is in hand then is committed and acknowledged first, or given back."""
-        # One group waits while one is written: the next is decoded meanwhile, and no more than that is held.
+        # One group waits while others are written: the next is decoded meanwhile, and no more than that is held.
         groups: asyncio.Queue[list[Delivery[T]] | None] = asyncio.Queue(maxsize=1)
         async with asyncio.TaskGroup() as tasks:
             heartbeat = tasks.create_task(self._heartbeat())
-            writing = tasks.create_task(self._write_groups(groups, stop))
+            lanes = [tasks.create_task(self._write_groups(groups, stop)) for _ in range(self._sink.lanes)]
             await self._pull_groups(groups, stop)
-            await groups.put(None)
-            await writing
+            for _ in lanes:
+                await groups.put(None)
+            await asyncio.wait(lanes)
             heartbeat.cancel()
 
     async def _pull_groups(self, groups: asyncio.Queue[list[Delivery[T]] | None], stop: asyncio.Event) -> None:

@@ -15,6 +15,9 @@ from netally.contracts.wire import UndecodableError, decode_batch
 class FlowSink:
     """Decodes batches and writes groups of them."""
 
+    lanes = 2
+    """One group's rows are made while the other's are on their way to the disk. The ledger knows no order."""
+
     def __init__(self, writer: Writer) -> None:
         self._writer = writer
 

@@ -1,8 +1,13 @@
--- The transaction of a group of batches: ledger, rows, ledger.
+-- The transaction of a group of batches: a look at the ledger, rows, ledger.
 
 -- name: limit_idle_transaction
 -- A writer whose machine vanished must not keep the ledger's locks until TCP notices.
 SELECT set_config('idle_in_transaction_session_timeout', :milliseconds, true);
+
+-- name: read_ledgers
+SELECT host_id, epoch, low_water, complete_until
+FROM ledger
+WHERE (host_id, epoch) IN (SELECT * FROM unnest(:host_ids::integer[], :epochs::text[]));
 
 -- name: lock_ledgers
 -- Locks are taken in the order of the key, so that several aggregators never wait for each other in a ring.
@@ -19,7 +24,7 @@ ORDER BY 1, 2
 ON CONFLICT DO NOTHING;
 
 -- name: ledger_runs
--- To be asked only while the ledgers are locked.
+-- They are sure only while the ledgers are locked.
 SELECT host_id, epoch, first_sequence, last_sequence, interval_end, since
 FROM ledger_ahead
 WHERE (host_id, epoch) IN (SELECT * FROM unnest(:host_ids::integer[], :epochs::text[]))
