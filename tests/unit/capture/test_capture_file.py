@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from netally.capture.capture_file import CaptureFile, CaptureFileError, Frame
+from netally.capture.capture_file import MAX_FRAME, CaptureFile, CaptureFileError, Frame
 from tests.captures import BEGIN, SECOND, make_block, make_interface, make_packet_block, make_pcap, make_section
 
 FRAMES = [(BEGIN + 7_000, b"first", 5), (BEGIN + SECOND + 123_456_000, b"second", 1_500)]
@@ -125,7 +125,15 @@ def test_a_record_that_claims_gigabytes_does_not_take_memory() -> None:
     assert len(frames) == 1
     assert "more than any frame has" in problem
     frames, problem = read(make_section() + make_interface() + struct.pack("<II", 6, 0x7FFFFFFC))
+    assert "ends in the middle of a block" in problem
+    frames, problem = read(make_section() + make_interface() + struct.pack("<II", 6, 30) + bytes(40))
     assert "impossible length" in problem
+
+
+def test_a_huge_block_of_another_kind_is_passed_over() -> None:
+    data = make_section() + make_interface() + make_block(0x0BAD, bytes(MAX_FRAME + 5_000)) + make_packet_block(b"x")
+    frames, problem = read(data)
+    assert ([frame.data for frame in frames], problem) == ([b"x"], "")
 
 
 def test_pipes_that_give_less_than_asked() -> None:
@@ -160,4 +168,4 @@ def test_mutated_files_never_raise(seed: bytes, data: st.DataObject) -> None:
     for _ in range(data.draw(st.integers(1, 6))):
         changed[data.draw(st.integers(4, len(changed) - 1))] = data.draw(st.integers(0, 255))
     frames, _ = read(bytes(changed[: data.draw(st.integers(8, len(changed)))]))
-    assert all(frame.length >= len(frame.data) for frame in frames)
+    assert all(len(frame.data) <= len(seed) for frame in frames)

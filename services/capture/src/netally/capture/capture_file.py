@@ -17,7 +17,7 @@ from typing import BinaryIO, Final
 import msgspec
 
 MAX_FRAME: Final = 1 << 24
-"""Longest captured frame and pcapng block accepted, bytes. libpcap's own limit is 256 KiB for most link types."""
+"""Longest captured frame and pcapng block read, bytes. libpcap's own limit is 256 KiB for most link types."""
 
 _PCAP_MAGIC = {
     b"\xd4\xc3\xb2\xa1": ("<", 1_000, 0),
@@ -33,6 +33,7 @@ _GZIP_MAGIC = b"\x1f\x8b"
 _SECTION, _INTERFACE, _OLD_PACKET, _SIMPLE_PACKET, _PACKET = 0x0A0D0D0A, 1, 2, 3, 6
 _OPTION_RESOLUTION, _OPTION_OFFSET = 9, 14
 _NANOSECONDS = 1_000_000_000
+_CHUNK = 1 << 20
 
 
 class CaptureFileError(ValueError):
@@ -49,7 +50,7 @@ class Frame(msgspec.Struct, gc=False):
     data: bytes
     """As captured, maybe cut."""
     length: int
-    """Bytes on the wire; never less than what was captured."""
+    """Bytes on the wire, as the file says."""
 
 
 class CaptureFile:
@@ -112,7 +113,7 @@ class CaptureFile:
                     f"the record before byte {self._offset:,} claims {captured:,} bytes, more than any frame has"
                 )
             data = self._exactly(captured, "a frame")
-            yield Frame(link_type, seconds * _NANOSECONDS + fraction * scale, data, max(length, captured))
+            yield Frame(link_type, seconds * _NANOSECONDS + fraction * scale, data, length)
 
     def _pcapng(self) -> Iterator[Frame]:
         order = ""
@@ -148,10 +149,16 @@ class CaptureFile:
             kind_bytes = self._read(4)
 
     def _body(self, total: int, read: int) -> bytes:
-        """Rest of a block of ``total`` bytes of which ``read`` are read, without the repeated length at its end."""
-        if total < read + 4 or total > MAX_FRAME or total % 4:
+        """Rest of a block of ``total`` bytes of which ``read`` are read, without the repeated length at its end; empty
+        for one beyond `MAX_FRAME`, which is passed over."""
+        if total < read + 4 or total % 4:
             raise _DamagedError(f"the block before byte {self._offset:,} has an impossible length of {total:,}")
-        return self._exactly(total - read, "a block")[:-4]
+        left = total - read
+        while left > MAX_FRAME:
+            self._exactly(_CHUNK, "a block")
+            left -= _CHUNK
+        body = self._exactly(left, "a block")
+        return body[:-4] if total <= MAX_FRAME else b""
 
 
 class _DamagedError(Exception):
@@ -237,7 +244,7 @@ def _read_packet(kind: int, words: _Words, body: bytes, interfaces: list[_Interf
         return None
     interface = interfaces[index]
     stamp = (high << 32 | low) * _NANOSECONDS // interface.units + interface.offset * _NANOSECONDS
-    return Frame(interface.link_type, stamp, body[20 : 20 + captured], max(length, captured))
+    return Frame(interface.link_type, stamp, body[20 : 20 + captured], length)
 
 
 def _not_a_capture(magic: bytes) -> str:
