@@ -20,6 +20,8 @@ YEAR = 365
 FOR_EVER_DAYS = 10 * YEAR
 """What "for ever" counts as where a size is asked for."""
 LEAST_RAW_DAYS = 2
+COUNTED_BYTES = 200 * 10**6
+"""Smaller tiers are counted row by row where larger ones are estimated."""
 SPOOL_DAYS = 5
 """How long an agent keeps what it could not send, unless it is told otherwise."""
 
@@ -172,6 +174,9 @@ async def daily_bytes(connection: asyncpg.Connection, now: int) -> dict[str, int
         if not rows and tier == "1d":
             rows = await sql.fetch_value(connection, "tier_rows", tier=tier, start=now - DAY, end=now)
         stored = max(size["rows"], rows, 1)
+        if size["bytes"] < COUNTED_BYTES:
+            # The planner knows little of small and of new relations.
+            stored = max(await sql.fetch_value(connection, "tier_rows", tier=tier, start=0, end=now + DAY), 1)
         age = max(now - states[tier].oldest, HOUR) if states[tier].oldest else DAY
         share = 1.0 if tier == "1d" else max(1.0, DAY / age)
         rates[tier] = int(size["bytes"] * rows / stored * share)

@@ -99,13 +99,18 @@ def window(tier: Tier, start: int, end: int, now: int, states: dict[str, TierSta
     lower = floor(start, tier.name, zone)
     if upper > own.watermark:
         lower = min(lower, own.watermark)
-    lower = max(
-        lower,
+    lower = max(lower, lowest(tier, states, zone))
+    return (lower, upper) if lower < upper and below.oldest else (upper, upper)
+
+
+def lowest(tier: Tier, states: dict[str, TierState], zone: ZoneInfo) -> int:
+    """Start of the first bucket that may be refreshed: wholly after what was dropped, and not before all data."""
+    below, own = states[tier.below], states[tier.name]
+    return max(
         ceiling(below.dropped_before, tier.name, zone),
         ceiling(own.dropped_before, tier.name, zone),
         floor(below.oldest, tier.name, zone),
     )
-    return (lower, upper) if lower < upper and below.oldest else (upper, upper)
 
 
 async def refresh(
@@ -134,35 +139,26 @@ async def refresh_outstanding(
     for tier in TIERS:
         if tier.name not in tiers:
             continue
+        # Before the states, so that these know every row that a note is about.
+        touched = {row["bucket"]: row["ids"] for row in await sql.fetch(connection, "touched", tier=tier.name)}
         states = await tier_states(connection, now)
-        settled = floor(now - tier.settle, tier.name, zone)
         watermark = states[tier.name].watermark
-        touched = await sql.fetch(connection, "touched_buckets", tier=tier.name, before=watermark)
-        wanted = list(ranges((row["bucket"] for row in touched), tier.name, zone))
+        settled = floor(now - tier.settle, tier.name, zone)
+        wanted = list(ranges((bucket for bucket in touched if bucket < watermark), tier.name, zone))
         if settled > watermark:
             wanted.append((watermark, settled))
         for start, end in wanted:
             done.append(await refresh(connection, tier.name, start, end, now, zone))
-        await _forget_unreachable(connection, tier, states, zone)
+        # What no refresh can make any more, or what has no rows below, would otherwise stay outstanding for ever.
+        first = lowest(tier, states, zone)
+        if unreachable := [note for bucket, notes in touched.items() if bucket < first for note in notes]:
+            await sql.execute(connection, "remove_touched", ids=unreachable)
     return [part for part in done if part.buckets]
 
 
-async def outstanding(connection: asyncpg.Connection) -> dict[str, int]:
+async def outstanding(connection: sql.Connection) -> dict[str, int]:
     """Stored buckets that wait to be made anew, by tier."""
     return {row["name"]: row["buckets"] for row in await sql.fetch(connection, "outstanding")}
-
-
-async def _forget_unreachable(
-    connection: asyncpg.Connection, tier: Tier, states: dict[str, TierState], zone: ZoneInfo
-) -> None:
-    """Buckets that no refresh may make any more would otherwise stay outstanding for ever."""
-    limit = max(
-        ceiling(states[tier.below].dropped_before, tier.name, zone),
-        ceiling(states[tier.name].dropped_before, tier.name, zone),
-    )
-    ids = await sql.fetch(connection, "touched_ids", tier=tier.name, start=0, end=limit)
-    if ids:
-        await sql.execute(connection, "remove_touched", ids=[row["id"] for row in ids])
 
 
 async def _refresh_slice(

@@ -16,8 +16,8 @@ SELECT pg_advisory_unlock(hashtextextended('netally.maintenance', 0));
 -- name: add_touched!
 INSERT INTO touched (tier, bucket) SELECT :tier, unnest(:buckets::timestamptz[]);
 
--- name: touched_buckets
-SELECT DISTINCT bucket FROM touched WHERE tier = :tier AND bucket < :before;
+-- name: touched
+SELECT bucket, array_agg(id) AS ids FROM touched WHERE tier = :tier GROUP BY bucket;
 
 -- name: touched_ids
 SELECT id FROM touched WHERE tier = :tier AND bucket >= :start AND bucket < :end;
