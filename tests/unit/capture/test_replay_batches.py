@@ -78,6 +78,11 @@ def test_many_flows_go_into_parts() -> None:
     assert [(b.coverage.part, b.coverage.parts, len(b.records)) for b in result] == [(0, 2, MAX_RECORDS), (1, 2, 500)]
 
 
+def test_a_header_that_lies_about_its_length_is_not_believed() -> None:
+    lie = IP(src=CLIENT, dst=SERVER, len=65_000) / UDP(sport=1, dport=2) / bytes(10)
+    assert [record.bytes_out for record in batches((0, lie))[0].records] == [38]
+
+
 def test_an_empty_capture_gives_nothing() -> None:
     assert batches() == []
 

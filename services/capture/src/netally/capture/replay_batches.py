@@ -47,7 +47,9 @@ def replay_batches(
                 yield _cut(table, book, host, start, interval)
             start = int(time // interval) * interval
         packet = captured.packet
-        words = columns.add(packet, length=packet.length, time=time, interface=packet.vlan)
+        # No IP packet is longer than its frame, whatever its header claims.
+        length = min(packet.length, captured.frame.length)
+        words = columns.add(packet, length=length, time=time, interface=packet.vlan)
         book.note(words, captured)
         if len(columns) >= BATCH:
             table.observe(columns.take())
