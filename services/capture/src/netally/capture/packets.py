@@ -184,5 +184,12 @@ class ColumnsBuilder:
 
 def join(first: Columns, second: Columns) -> Columns:
     """Rows of both, by time."""
-    both = Columns._make(np.concatenate(pair) for pair in zip(first, second, strict=True))
+    both = Columns(
+        words=np.concatenate((first.words, second.words)),
+        reverse=np.concatenate((first.reverse, second.reverse)),
+        lengths=np.concatenate((first.lengths, second.lengths)),
+        counts=np.concatenate((first.counts, second.counts)),
+        events=np.concatenate((first.events, second.events)),
+        times=np.concatenate((first.times, second.times)),
+    )
     return both.rows(np.argsort(both.times, kind="stable"))
