@@ -2,17 +2,19 @@
 -- The first domains of a range in the order asked for, each with the five applications that used it most and (raw
 -- tier) how the name was found; every row carries the totals of all.
 WITH parts AS MATERIALIZED (
-    SELECT domain_id, app_id, host_id, domain_source, sum(bytes_in) AS bytes_in, sum(bytes_out) AS bytes_out,
-           sum(connections) AS connections, max(last_used) AS last_used
+    SELECT domain_id, app_id, domain_source, grouping(host_id) = 0 AS is_host, grouping(app_id) = 0 AS is_app,
+           sum(bytes_in)::bigint AS bytes_in, sum(bytes_out)::bigint AS bytes_out,
+           sum(connections)::bigint AS connections, max(last_used) AS last_used
     FROM flow_tiers
     WHERE tier = :tier AND bucket >= :start AND bucket < :end
       AND (:hosts::integer[] IS NULL OR host_id = ANY (:hosts))
       AND scope = ANY (:scopes) AND (:both_sides::boolean OR scope <> 4 OR role <> 2)
-    GROUP BY domain_id, app_id, host_id, domain_source
+    GROUP BY GROUPING SETS ((domain_id, host_id), (domain_id, app_id), (domain_id, domain_source))
 ), names AS (
     SELECT domain_id, sum(bytes_in)::bigint AS bytes_in, sum(bytes_out)::bigint AS bytes_out,
-           sum(connections)::bigint AS connections, count(DISTINCT host_id) AS hosts, max(last_used) AS last_used
+           sum(connections)::bigint AS connections, count(*) AS hosts, max(last_used) AS last_used
     FROM parts
+    WHERE is_host
     GROUP BY domain_id
 ), page AS (
     SELECT domain.id, domain.name, names.bytes_in, names.bytes_out, names.connections, names.hosts, names.last_used,
@@ -34,10 +36,9 @@ WITH parts AS MATERIALIZED (
     SELECT domain_id, app_id, bytes,
            row_number() OVER (PARTITION BY domain_id ORDER BY bytes DESC, app_id) AS place
     FROM (
-        SELECT domain_id, app_id, sum(bytes_in + bytes_out)::bigint AS bytes
+        SELECT domain_id, app_id, bytes_in + bytes_out AS bytes
         FROM parts
-        WHERE domain_id IN (SELECT id FROM page)
-        GROUP BY domain_id, app_id
+        WHERE is_app AND domain_id IN (SELECT id FROM page)
     ) AS per_app
 ), user_lists AS (
     SELECT users.domain_id, array_agg(app.id ORDER BY users.place) AS app_ids,
@@ -47,13 +48,9 @@ WITH parts AS MATERIALIZED (
     WHERE users.place <= 5
     GROUP BY users.domain_id
 ), source_lists AS (
-    SELECT domain_id, array_agg(domain_source ORDER BY bytes DESC, domain_source) AS sources
-    FROM (
-        SELECT domain_id, domain_source, sum(bytes_in + bytes_out) AS bytes
-        FROM parts
-        WHERE domain_id IN (SELECT id FROM page) AND domain_source IS NOT NULL AND domain_source <> 0
-        GROUP BY domain_id, domain_source
-    ) AS per_source
+    SELECT domain_id, array_agg(domain_source ORDER BY bytes_in + bytes_out DESC, domain_source) AS sources
+    FROM parts
+    WHERE NOT is_host AND NOT is_app AND domain_source <> 0 AND domain_id IN (SELECT id FROM page)
     GROUP BY domain_id
 )
 SELECT page.*, user_lists.app_ids, user_lists.app_names, user_lists.app_bytes,
