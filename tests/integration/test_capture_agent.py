@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -15,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from netally.capture.spool import Spool
@@ -312,7 +312,8 @@ def test_nothing_is_lost_while_the_bus_is_away_nor_by_kill() -> None:
         machine.stop_bus()
         wait_until(lambda: not machine.ready()["ready"])
         assert "bus" in machine.ready()["waiting_for"]
-        time.sleep(10)  # the outage; the sender goes on all the while
+        # About ten seconds of outage, the sender going on all the while.
+        wait_until(lambda: spooled(machine) >= 10, within=30)
         machine.start_bus()
         assert client.wait(60) == 0
         wait_until(lambda: machine.ready()["ready"], within=20)
@@ -339,11 +340,15 @@ def test_nothing_is_lost_while_the_bus_is_away_nor_by_kill() -> None:
     assert starts == list(range(starts[0], starts[-1] + 1, 1000))
 
 
-def spooled(machine: Box) -> int:
-    """Batches in the spool, by the agent's own metrics."""
+def spooled(machine: Box) -> float:
+    """Batches in the spool."""
+    return metric(machine, "netally_capture_spool_batches")
+
+
+def metric(machine: Box, name: str) -> float:
+    """One of the agent's own metrics."""
     text = machine.here.run("curl", "--silent", "http://127.0.0.1:7503/metrics")
-    line = next(line for line in text.splitlines() if line.startswith("netally_capture_spool_batches "))
-    return int(float(line.split()[1]))
+    return next(float(line.split()[1]) for line in text.splitlines() if line.startswith(f"{name} "))
 
 
 def test_without_privilege_tcp_is_counted_and_the_reason_said() -> None:
@@ -381,9 +386,8 @@ def test_without_privilege_tcp_is_counted_and_the_reason_said() -> None:
 def test_one_agent_alone() -> None:
     """Without any bus: what it costs, who may be beside it, interfaces that come and go, a spool that is deleted."""
     with box(bus=False) as machine:
-        machine.start_agent(NETALLY_INTERVAL="5")
-        assert machine.agent is not None
-        share, resident = cost(machine.agent.pid)
+        machine.start_agent()
+        share, resident = cost(machine)
         assert share < 0.02
         assert resident < 80 * 1024**2
 
@@ -419,27 +423,27 @@ def test_one_agent_alone() -> None:
         assert len(epochs) == 3
 
 
-def cost(pid: int) -> tuple[float, int]:
-    """(share of a core over some seconds, resident bytes) of a process."""
+def cost(machine: Box) -> tuple[float, int]:
+    """(share of a core over some seconds, resident bytes) of the agent."""
+    assert machine.agent is not None
+    process = psutil.Process(machine.agent.pid)
 
-    def cpu() -> float:
-        fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    def cut_more(intervals: int) -> tuple[float, float]:
+        """(CPU, clock) when so many intervals more are cut."""
+        until = metric(machine, "netally_capture_intervals_total") + intervals
+        wait_until(lambda: metric(machine, "netally_capture_intervals_total") >= until, within=30, every=1.0)
+        times = process.cpu_times()
+        return times.user + times.system, time.monotonic()
 
-    time.sleep(1)  # what its start costs is not meant
-    before, began = cpu(), time.monotonic()
-    time.sleep(5)  # the stretch that is measured
-    share = (cpu() - before) / (time.monotonic() - began)
-    return share, int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    # What its start costs is not meant.
+    before, began = cut_more(1)
+    after, ended = cut_more(5)
+    return (after - before) / (ended - began), process.memory_info().rss
 
 
 def test_short_connections_get_their_process() -> None:
     connections = 40
-    program = (
-        "import socket, sys, time\n"
-        "with socket.create_connection((sys.argv[1], 443)):\n"
-        "    time.sleep(0.02)\n"
-    )
+    program = "import socket, sys, time\nwith socket.create_connection((sys.argv[1], 443)):\n    time.sleep(0.02)\n"
     with box() as machine:
         machine.start_agent()
         script = machine.directory / "short.py"

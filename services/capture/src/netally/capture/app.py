@@ -98,6 +98,8 @@ class Agent:
             probes = await serve_probes(self._settings.capture_port, self.waiting_for, host=self._settings.bind)
         try:
             self._refresh_interfaces()
+            # Once more: what passed before the rings were open is not measured.
+            self._refresh_interfaces()
             self._counters = {each.ifindex: each.counters for each in self._sources.interfaces}
             self._sources.read()
             self._attribution.sweep(time.time(), force=True)

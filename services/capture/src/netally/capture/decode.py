@@ -29,6 +29,7 @@ from netally.capture.packets import (
     Columns,
     ColumnsBuilder,
     join,
+    last_word,
 )
 
 # struct tpacket_block_desc: version, offset_to_priv, then tpacket_hdr_v1: block_status, num_pkts, offset_to_first_pkt.
@@ -202,7 +203,7 @@ def _columns(
     a_port, b_port = np.where(reverse, target_port, source_port), np.where(reverse, source_port, target_port)
     words[:, 4] = (
         a_port << np.uint64(48) | b_port << np.uint64(32) | protocol.astype(np.uint64) << np.uint64(24)
-        | np.uint64(family << 16 | interface & 0xFFFF)
+        | np.uint64(last_word(0, 0, 0, family, interface))
     )  # fmt: skip
 
     syn, ack = flags & TCP_SYN != 0, flags & TCP_ACK != 0

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from netally.capture.dissector import TCP, UDP
 from netally.capture.flow_table import Counters, Cut, FlowTable, Slots, client_is_a
-from netally.capture.packets import A_IS_LOCAL, B_IS_LOCAL, Words, address_bytes, address_words
+from netally.capture.packets import A_IS_LOCAL, B_IS_LOCAL, INTERFACE_MASK, Words, address_bytes, address_words
 from netally.capture.scope import scope_of
 from netally.contracts.codes import Cause, DomainSource, ProcessSource, Role, Scope
 from netally.contracts.flow import MAX_RECORDS, App, FlowRecord
@@ -58,7 +58,7 @@ def see(
     last = words[:, 4].astype(np.int64)
     # The uppermost bit of a port above 32767 is a sign here: mask after shifting.
     a_port, b_port = last >> 48 & 0xFFFF, last >> 32 & 0xFFFF
-    protocol, family, interface = last >> 24 & 0xFF, last >> 16 & 0xFF, last & 0xFFFF
+    protocol, interface, family = last >> 24 & 0xFF, last >> 1 & INTERFACE_MASK, np.where(last & 1, 6, 4)
     events = table.events[slots]
     loopback = np.isin(interface, np.array(sorted(loopbacks), np.int64))
     a_local, b_local = (events & A_IS_LOCAL) != 0, (events & B_IS_LOCAL) != 0

@@ -37,6 +37,7 @@ TCP_RST: Final = 0x04
 TCP_PSH: Final = 0x08
 TCP_ACK: Final = 0x10
 
+INTERFACE_MASK: Final = (1 << 23) - 1
 _MASK: Final = (1 << 64) - 1
 # Random odd multipliers, so that nobody outside can aim packets at one hash value.
 _MULTIPLIERS: Final = tuple(secrets.randbits(64) | 1 for _ in range(5))
@@ -86,7 +87,8 @@ def address_bytes(high: int, low: int, family: int) -> bytes:
 
 
 def last_word(a_port: int, b_port: int, protocol: int, family: int, interface: int) -> int:
-    return a_port << 48 | b_port << 32 | protocol << 24 | family << 16 | interface & 0xFFFF
+    """Ports (16 bits each), protocol (8), interface index (23), and whether it is IPv6 (1)."""
+    return a_port << 48 | b_port << 32 | protocol << 24 | (interface & INTERFACE_MASK) << 1 | (family == 6)
 
 
 def key_words(
@@ -103,14 +105,14 @@ def key_words(
 def ends_of_words(words: Words) -> FlowEnds:
     """Flow key of one row of words."""
     a_high, a_low, b_high, b_low, last = (int(word) for word in words)
-    family = last >> 16 & 0xFF
+    family = 6 if last & 1 else 4
     return FlowEnds(
         protocol=last >> 24 & 0xFF,
         a=address_bytes(a_high, a_low, family),
         a_port=last >> 48,
         b=address_bytes(b_high, b_low, family),
         b_port=last >> 32 & 0xFFFF,
-        interface=last & 0xFFFF,
+        interface=last >> 1 & INTERFACE_MASK,
     )
 
 

@@ -49,6 +49,7 @@ class Publisher:
         self._wake = asyncio.Event()
         self._connected = asyncio.Event()
         self._connection_problem = "not connected yet"
+        self._ending = False
         self.problem = "not connected to the bus yet"
         """Why batches do not leave, in plain words; empty when they do."""
 
@@ -86,7 +87,8 @@ class Publisher:
         async def on_disconnected() -> None:
             self._connected.clear()
             self.problem = "the connection to the bus is lost; batches wait in the spool"
-            log.warning("bus connection lost")
+            if not self._ending:
+                log.warning("bus connection lost")
 
         async def on_reconnected() -> None:
             log.info("bus connection is back")
@@ -180,6 +182,7 @@ class Publisher:
                 await self._connected.wait()
                 while not await self._drain():  # noqa: ASYNC110  (the spool is no event)
                     await asyncio.sleep(_FIRST_RETRY)
+        self._ending = True
         with contextlib.suppress(nats.errors.Error, OSError, TimeoutError):
             async with asyncio.timeout(1):
                 await self._client.close()
