@@ -49,9 +49,9 @@ async def wrong(pool: asyncpg.Pool, history: History) -> dict[str, object]:
 
 
 def week() -> History:
-    """A week of rows until NOW, one every three hours."""
+    """A week of rows until NOW, one every hour: the days of `ZONE` begin in the middle of days of UTC."""
     history = History(ZONE)
-    for n, time in enumerate(range(NOW - 7 * DAY, NOW, 3 * HOUR)):
+    for n, time in enumerate(range(NOW - 7 * DAY, NOW, HOUR)):
         host = 1 + n % 2
         history.flows.append(FlowRow(time, host_id=host, domain_id=n % 3, retrans=n))
         history.coverage.append(CoverageRow(time, host_id=host))
@@ -79,8 +79,13 @@ async def test_a_refresh_after_retention_keeps_what_raw_no_longer_has(history_da
 async def test_a_refresh_after_somebody_dropped_raw_by_hand_keeps_it_too(history_databases: HistoryDatabases) -> None:
     history = week()
     async with history_databases.pool(fill_week) as pool:
+        await catch_up(pool, NOW)
         async with pool.acquire() as connection:
             await sql.fetch_value(connection, "drop_tier", tier="raw", before=(NOW - 4 * DAY) // DAY * DAY)
+        await catch_up(pool, NOW)
+        # Accepted by its age, but all that was in its buckets is gone: it must not stand for it.
+        late = NOW - 5 * DAY
+        await History(ZONE).write(pool, history_databases.backend, [FlowRow(late)], [CoverageRow(late)])
         for tier in TIERS:
             await remake(pool, tier.name, 0, NOW, NOW)
         assert await wrong(pool, history) == {}
@@ -201,7 +206,7 @@ async def test_compressed_history_can_still_be_refreshed_and_purged(timescale_da
             assert connection is not None
             assert await backend.compress(connection, "timescaledb", NOW, limit=100) > 0
             assert await differences(connection, history) == {}
-            # A limit that any of these would exceed, as the default is by a busy hour.
+            # A limit that the purge would exceed, as the default is by that of a busy host.
             limit = "timescaledb.max_tuples_decompressed_per_dml_transaction"
             await connection.execute(f"SET {limit} = 1")
             removed = await retention.purge(connection, "host", 2, NOW, ZONE)

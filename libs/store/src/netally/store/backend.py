@@ -56,11 +56,7 @@ async def one_state(connection: asyncpg.Connection, backend: str) -> AsyncIterat
     cannot; there the caller's bookkeeping comes after the refresh, so that a crash between repeats the refresh.
     """
     if backend == "timescaledb":
-        await sql.execute(connection, "lift_decompression_limit")
-        try:
-            yield
-        finally:
-            await sql.execute(connection, "restore_decompression_limit")
+        yield
     else:
         async with connection.transaction(isolation="repeatable_read"):
             yield
