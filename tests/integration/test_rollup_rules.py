@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import re
+import shutil
 from datetime import UTC, datetime
 from pathlib import Path
 
 import asyncpg
+import msgspec
 import pytest
 
 import netally.store
-from netally.store import backend, retention, sql
+from netally.store import backend, migrate, partitions, retention, sql, tables
+from netally.store.database import DatabaseSettings, open_pool
 from netally.store.retention import Ages
 from netally.store.rollups import Refreshed, exclusive, refresh, refresh_outstanding
 from netally.store.tiers import DAY, HOUR, MINUTE, SECOND, TIERS, floor
@@ -362,3 +365,38 @@ async def test_one_maintains_the_history_at_a_time(postgres_databases: HistoryDa
             assert second is None
         async with exclusive(pool) as again:
             assert again is not None
+
+
+async def test_a_database_from_before_the_rollups_goes_on_with_its_data(
+    empty_database_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    history = week()
+    settings = DatabaseSettings(empty_database_url)
+    before = tmp_path / "migrations"
+    shutil.copytree(migrate.MIGRATIONS, before)
+    for path in before.rglob("*.sql"):
+        if path.name > "20261122000004":
+            path.unlink()
+    with monkeypatch.context() as old:
+        old.setattr(migrate, "MIGRATIONS", before)
+        await migrate.migrate(settings, ZONE.key)
+    pool = await open_pool(settings, "tests")
+    try:
+        rows = week()
+        await partitions.DayPartitions(pool, "postgresql").ensure(partitions.days_of(row.time for row in rows.flows))
+        async with pool.acquire() as connection:
+            for table, made in (
+                (tables.FLOW, rows.flows),
+                (tables.COVERAGE, rows.coverage),
+                (tables.TALLY, rows.tally),
+            ):
+                await tables.copy(connection, table, [msgspec.structs.astuple(row) for row in made])
+        await migrate.migrate(settings)
+        await pool.expire_connections()
+        assert await wrong(pool, history) == {}
+        await catch_up(pool, NOW)
+        assert await wrong(pool, history) == {}
+        async with pool.acquire() as connection:
+            assert await connection.fetchval("SELECT count(*) FROM flow_1d_rollup") > 0
+    finally:
+        await pool.close()
