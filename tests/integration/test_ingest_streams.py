@@ -33,7 +33,7 @@ async def test_streams_are_made_and_brought_back_to_what_is_declared(nats_server
 
 
 async def test_a_server_with_little_room_gets_a_smaller_stream(tmp_path: Path) -> None:
-    others = sum(config.max_bytes or 0 for config in streams.stream_configs(0))
+    others = sum(config.max_bytes or 0 for config in streams.stream_configs(0, 0))
     server = NatsServer(tmp_path, max_store=others + 700 * streams.MIB)
     await asyncio.to_thread(server.start)
     client = await nats.connect(server.url)

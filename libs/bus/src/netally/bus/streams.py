@@ -10,6 +10,7 @@ from nats.js.api import (
     ConsumerConfig,
     DeliverPolicy,
     DiscardPolicy,
+    RePublish,
     RetentionPolicy,
     StorageType,
     StreamConfig,
@@ -27,6 +28,13 @@ COMMANDS: Final = "COMMANDS"
 OUTCOMES: Final = "OUTCOMES"
 DEADLETTERS: Final = "DEADLETTERS"
 
+SETTINGS_BUCKET: Final = "settings"
+"""KV bucket (stream KV_settings) of what changes while things run."""
+EXPORTS_BUCKET: Final = "exports"
+"""Object Store bucket (stream OBJ_exports) of files to download."""
+EXPORTS_AGE: Final = 72 * 3600
+"""Seconds after which a file is gone."""
+
 AGGREGATOR: Final = "aggregator"
 """Durable name of the aggregator's consumers."""
 
@@ -35,7 +43,7 @@ ACK_WAIT: Final = 30.0
 crashed aggregator had in hand waits that long."""
 
 
-def stream_configs(flows_max_bytes: int = 8 * GIB) -> list[StreamConfig]:
+def stream_configs(flows_max_bytes: int = 8 * GIB, exports_max_bytes: int = GIB) -> list[StreamConfig]:
     """Wanted configuration of each stream.
 
     FLOWS is a work queue, bounded by bytes, refusing new messages when full (then agents spool) and *without* an age
@@ -87,6 +95,33 @@ def stream_configs(flows_max_bytes: int = 8 * GIB) -> list[StreamConfig]:
             max_bytes=256 * MIB,
             storage=StorageType.FILE,
         ),
+        StreamConfig(
+            name=f"KV_{SETTINGS_BUCKET}",
+            subjects=[f"$KV.{SETTINGS_BUCKET}.>"],
+            retention=RetentionPolicy.LIMITS,
+            discard=DiscardPolicy.NEW,
+            max_msgs_per_subject=1,
+            max_bytes=16 * MIB,
+            max_msg_size=16 * 1024,
+            storage=StorageType.FILE,
+            # Read without a consumer, and heard on a plain subject: a host needs to be allowed its own key and subject
+            # only, and is never blind after a restart of the server (a KV watcher is for about 18 s).
+            allow_direct=True,
+            allow_rollup_hdrs=True,
+            deny_delete=True,
+            republish=RePublish(src=f"$KV.{SETTINGS_BUCKET}.hosts.>", dest=f"{subjects.SETTINGS}.hosts.>"),
+        ),
+        StreamConfig(
+            name=f"OBJ_{EXPORTS_BUCKET}",
+            subjects=[f"$O.{EXPORTS_BUCKET}.C.>", f"$O.{EXPORTS_BUCKET}.M.>"],
+            retention=RetentionPolicy.LIMITS,
+            discard=DiscardPolicy.NEW,
+            max_age=EXPORTS_AGE,
+            max_bytes=exports_max_bytes,
+            storage=StorageType.FILE,
+            allow_direct=True,
+            allow_rollup_hdrs=True,
+        ),
     ]
 
 
@@ -117,6 +152,18 @@ def consumer_configs(ack_wait: float = ACK_WAIT) -> list[tuple[str, ConsumerConf
                 max_ack_pending=2_000,
             ),
         ),
+        (
+            COMMANDS,
+            ConsumerConfig(
+                durable_name=AGGREGATOR,
+                ack_policy=AckPolicy.EXPLICIT,
+                deliver_policy=DeliverPolicy.ALL,
+                ack_wait=ack_wait,
+                max_deliver=-1,
+                # In order, one by one: each is acknowledged once it is in the ledger, which takes milliseconds.
+                max_ack_pending=1,
+            ),
+        ),
     ]
 
 
@@ -126,16 +173,23 @@ class NoRoomError(Exception):
 
 _NO_STORAGE: Final = 10_047
 LEAST_FLOWS_BYTES: Final = 64 * MIB
+LEAST_EXPORTS_BYTES: Final = 16 * MIB
+_SHRINKS: Final = {FLOWS: LEAST_FLOWS_BYTES, f"OBJ_{EXPORTS_BUCKET}": LEAST_EXPORTS_BYTES}
+"""Streams that are made smaller where the server has less room, in this order, and the least they need."""
 
 
-async def provision(js: JetStreamContext, flows_max_bytes: int = 8 * GIB, ack_wait: float = ACK_WAIT) -> None:
+async def provision(
+    js: JetStreamContext, flows_max_bytes: int = 8 * GIB, ack_wait: float = ACK_WAIT, exports_max_bytes: int = GIB
+) -> None:
     """Create what is missing and bring the rest to the wanted configuration. Safe to run at any time, by several.
 
-    A server with less storage than wanted gets a smaller FLOWS (halved until it fits): agents then spool earlier.
-    Raises NoRoomError when not even `LEAST_FLOWS_BYTES` fit.
+    A server with less storage than wanted gets a smaller FLOWS (halved until it fits): agents then spool earlier. What
+    it leaves is for exports. Raises NoRoomError when not even the least fit.
     """
-    # FLOWS last: the others have fixed sizes, it takes what remains.
-    for config in sorted(stream_configs(flows_max_bytes), key=lambda config: config.name == FLOWS):
+    # The others have fixed sizes; these take what remains.
+    last = ["", *_SHRINKS]
+    configs = stream_configs(flows_max_bytes, exports_max_bytes)
+    for config in sorted(configs, key=lambda config: last.index(config.name) if config.name in _SHRINKS else 0):
         await _provision_stream(js, config)
     for stream, consumer in consumer_configs(ack_wait):
         # add_consumer upserts; a durable that exists would otherwise keep its old limits silently.
@@ -160,7 +214,7 @@ async def _provision_stream(js: JetStreamContext, config: StreamConfig) -> None:
             if error.err_code != _NO_STORAGE:
                 raise
             size = config.max_bytes or 0
-            if config.name != FLOWS or size < 2 * LEAST_FLOWS_BYTES:
+            if config.name not in _SHRINKS or size < 2 * _SHRINKS[config.name]:
                 raise NoRoomError(
                     f"NATS has no storage left for stream {config.name} ({size // MIB} MiB): raise max_file_store of "
                     "its JetStream, or free space there"

@@ -11,6 +11,10 @@ LIVE: Final = "live.v1"
 COMMANDS: Final = "commands.v1"
 OUTCOMES: Final = "outcomes.v1"
 DEADLETTERS: Final = "deadletters.v1"
+SETTINGS: Final = "settings.v1"
+
+AGGREGATOR: Final = "aggregator"
+"""Source of outcomes and target of commands."""
 
 _SAFE: Final = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-")
 
@@ -70,3 +74,27 @@ def outcome(source: str, command_id: str) -> str:
 
 def deadletters(stream: str) -> str:
     return f"{DEADLETTERS}.{stream.lower()}"
+
+
+def command_to_hosts(name: str) -> str:
+    """Broadcast to every host (core NATS: heard by who is there, answered to the reply subject)."""
+    return f"{COMMANDS}.hosts.{name}"
+
+
+def command_to_services(name: str) -> str:
+    """Broadcast to every aggregator and API instance (core NATS)."""
+    return f"{COMMANDS}.services.{name}"
+
+
+def host_settings(host: str) -> str:
+    """Where a host's settings are republished when they change."""
+    return f"{SETTINGS}.hosts.{host_token(host)}"
+
+
+def host_settings_key(host: str) -> str:
+    """Key in the bucket ``settings``."""
+    return f"hosts.{host_token(host)}"
+
+
+def service_settings_key(service: str) -> str:
+    return f"services.{service}"

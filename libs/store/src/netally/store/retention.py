@@ -214,6 +214,19 @@ def ages_within(budget: int, rates: dict[str, int], spool_days: float) -> Ages:
     return scaled(fitting)
 
 
+async def preview_purge(connection: asyncpg.Connection, dimension: str, gone: int) -> dict[str, int]:
+    """Rows that `purge` would remove, by relation: removed in a transaction that is not committed."""
+    transaction = connection.transaction()
+    await transaction.start()
+    try:
+        return {
+            row["relation"]: row["rows"]
+            for row in await sql.fetch(connection, "purge_rows", dimension=dimension, gone=gone)
+        }
+    finally:
+        await transaction.rollback()
+
+
 async def purge(connection: asyncpg.Connection, dimension: str, gone: int, now: int, zone: ZoneInfo) -> dict[str, int]:
     """Remove one ``host``, ``app`` or ``domain`` (by id) from every tier; rows removed by relation.
 

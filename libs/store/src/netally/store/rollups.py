@@ -132,9 +132,16 @@ async def refresh(
 
 
 async def refresh_outstanding(
-    connection: asyncpg.Connection, now: int, zone: ZoneInfo, tiers: Collection[str] = NAMES
+    connection: asyncpg.Connection,
+    now: int,
+    zone: ZoneInfo,
+    tiers: Collection[str] = NAMES,
+    within: tuple[int, int] | None = None,
 ) -> list[Refreshed]:
-    """Refresh what was touched below the watermarks, and move these on to what has settled; lowest tier first."""
+    """Refresh what was touched below the watermarks, and move these on to what has settled; lowest tier first.
+
+    ``within`` leaves out what lies outside of a range.
+    """
     done = []
     for tier in TIERS:
         if tier.name not in tiers:
@@ -147,6 +154,9 @@ async def refresh_outstanding(
         wanted = list(ranges((bucket for bucket in touched if bucket < watermark), tier.name, zone))
         if settled > watermark:
             wanted.append((watermark, settled))
+        if within is not None:
+            first, last = floor(within[0], tier.name, zone), ceiling(within[1], tier.name, zone)
+            wanted = [(max(start, first), min(end, last)) for start, end in wanted if start < last and end > first]
         for start, end in wanted:
             done.append(await refresh(connection, tier.name, start, end, now, zone))
         # What no refresh can make any more, or what has no rows below, would otherwise stay outstanding for ever.

@@ -7,6 +7,8 @@ import sys
 
 import structlog
 
+_NOISY = ("httpx", "httpcore", "uvicorn.access", "nats", "faststream")
+
 
 def configure_logging(service: str, level: str = "info", *, json: bool | None = None) -> None:
     """Set up structlog and route the standard library's loggers through it.
@@ -46,8 +48,19 @@ def configure_logging(service: str, level: str = "info", *, json: bool | None = 
     )
     root = logging.getLogger()
     root.handlers[:] = [handler]
-    root.setLevel(level.upper())
-    for noisy in ("httpx", "httpcore", "uvicorn.access", "nats"):
-        logging.getLogger(noisy).setLevel(max(logging.WARNING, root.level))
+    set_log_level(level)
     structlog.contextvars.clear_contextvars()
     structlog.contextvars.bind_contextvars(service=service)
+
+
+def log_level() -> str:
+    """What is logged now: ``debug``, ``info``, ``warning`` or ``error``."""
+    return logging.getLevelName(logging.getLogger().level).lower()
+
+
+def set_log_level(level: str) -> None:
+    """Change it while the process runs."""
+    root = logging.getLogger()
+    root.setLevel(level.upper())
+    for noisy in _NOISY:
+        logging.getLogger(noisy).setLevel(max(logging.WARNING, root.level))

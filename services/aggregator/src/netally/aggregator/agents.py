@@ -27,6 +27,10 @@ class AgentSink:
         self._dimensions = Dimensions(pool)
         self._clock = clock
 
+    def dimensions(self) -> Dimensions:
+        """Its caches of ids."""
+        return self._dimensions
+
     def decode(self, message: Msg) -> AgentReported:
         report = decode_json(message.data, AgentReported)
         if not report.host or subjects.agents(report.host) != message.subject:

@@ -16,10 +16,11 @@ import structlog
 import uvloop
 from nats.aio.client import Client
 
-from netally.aggregator import maintenance
+from netally.aggregator import command_service, maintenance
 from netally.aggregator.agents import AgentSink
 from netally.aggregator.consumer import Consumer
 from netally.aggregator.flows import FlowSink
+from netally.aggregator.live_settings import LiveSettings
 from netally.aggregator.readiness import Readiness
 from netally.aggregator.settings import AggregatorSettings
 from netally.aggregator.stream_watch import provision, watch
@@ -197,23 +198,28 @@ async def _consume(
         explain=explain,
         database_answers=database_answers,
     )
+    live = LiveSettings(settings.raw_retention_days, on_raw_days=writer.keep_raw)
+    agent_sink = AgentSink(pool, clock)
     agents = Consumer(
         client,
         streams.AGENTS,
-        AgentSink(pool, clock),
+        agent_sink,
         ack_wait=settings.ack_wait_seconds,
         clock=clock,
         readiness=readiness,
         explain=explain,
         database_answers=database_answers,
     )
-    ages = maintenance.ages_with_raw(settings.raw_retention_days)
+    dimensions = (writer.dimensions(), agent_sink.dimensions())
     async with asyncio.TaskGroup() as tasks:
         for part in (
             flows.run,
             agents.run,
             lambda stop: watch(client.jetstream(), settings, readiness, stop),
-            lambda stop: maintenance.run(database_settings, lambda: ages, stop),
+            lambda stop: maintenance.run(database_settings, live.ages, stop),
+            lambda stop: command_service.run(
+                settings.nats_url, database_settings, client, live, dimensions, clock, stop
+            ),
         ):
             tasks.create_task(_keep_running(part, client, stop))
 

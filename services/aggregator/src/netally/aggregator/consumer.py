@@ -108,11 +108,11 @@ class Consumer(Generic[T]):
             heartbeat.cancel()
 
     async def _pull_groups(self, groups: asyncio.Queue[list[Delivery[T]] | None], stop: asyncio.Event) -> None:
+        group: list[Delivery[T]] = []
+        weight = 0
         async for messages in pull(self._client, self._stream, streams.AGGREGATOR, FETCH_MESSAGES, stop):
             for message in messages:
                 self._in_hand[id(message)] = message
-            group: list[Delivery[T]] = []
-            weight = 0
             for message in messages:
                 try:
                     item = self._sink.decode(message)
@@ -124,8 +124,12 @@ class Consumer(Generic[T]):
                 if weight >= GROUP_WEIGHT:
                     await groups.put(group)
                     group, weight = [], 0
-            if group:
+            # While more waits in the stream, a transaction may as well be large.
+            if group and len(messages) < FETCH_MESSAGES:
                 await groups.put(group)
+                group, weight = [], 0
+        if group:
+            await groups.put(group)
 
     async def _write_groups(self, groups: asyncio.Queue[list[Delivery[T]] | None], stop: asyncio.Event) -> None:
         while (group := await groups.get()) is not None:

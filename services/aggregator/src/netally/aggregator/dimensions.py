@@ -79,6 +79,10 @@ class Dimension(Generic[K]):
             found.update(await self._find(self._pool, absent))
         return found
 
+    def __len__(self) -> int:
+        """Ids remembered."""
+        return len(self._cache)
+
     def forget(self) -> None:
         """Ask the database again: it may have been restored, or a name purged."""
         self._cache.clear()

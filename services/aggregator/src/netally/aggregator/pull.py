@@ -23,8 +23,9 @@ _PAUSE = 0.25
 
 
 async def pull(client: Client, stream: str, durable: str, size: int, stop: asyncio.Event) -> AsyncIterator[list[Msg]]:
-    """Non-empty groups of about ``size`` messages until ``stop`` is set. Raises ConnectionClosedError when the
-    connection was closed for good.
+    """Groups of at most ``size`` messages until ``stop`` is set; an empty one when nothing waits.
+
+    Raises ConnectionClosedError when the connection was closed for good.
     """
     loop = asyncio.get_running_loop()
     subscription = await client.jetstream().pull_subscribe_bind(consumer=durable, stream=stream)
@@ -36,6 +37,7 @@ async def pull(client: Client, stream: str, durable: str, size: int, stop: async
                 try:
                     messages = await subscription.fetch(size, timeout=FETCH_SECONDS)
                 except TimeoutError:
+                    yield []
                     continue
                 except (APIError, nats.errors.Error) as error:
                     if client.is_closed:

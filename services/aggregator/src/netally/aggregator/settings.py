@@ -7,7 +7,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from netally.bus.streams import ACK_WAIT, GIB, LEAST_FLOWS_BYTES
+from netally.bus.streams import ACK_WAIT, GIB, LEAST_EXPORTS_BYTES, LEAST_FLOWS_BYTES
 
 
 class AggregatorSettings(msgspec.Struct, frozen=True):
@@ -24,6 +24,8 @@ class AggregatorSettings(msgspec.Struct, frozen=True):
     """Days raw rows are kept; what is older than one day less is refused on arrival."""
     flows_max_bytes: Annotated[int, Meta(ge=LEAST_FLOWS_BYTES)] = 8 * GIB
     """Bound of the stream FLOWS; a server with less room gets a smaller one."""
+    exports_max_bytes: Annotated[int, Meta(ge=LEAST_EXPORTS_BYTES)] = 2 * GIB
+    """Most bytes of all exported files together; each is kept for three days."""
 
     ack_wait_seconds: Annotated[float, Meta(ge=1, le=3_600)] = ACK_WAIT
     """What a crashed aggregator had in hand is delivered again after this."""

@@ -53,6 +53,14 @@ class Writer:
         self._oldest_age = (raw_retention_days - 1) * DAY_MS
         self._clock = clock
 
+    def keep_raw(self, days: int) -> None:
+        """From now on raw rows are kept so long; rows older than a day less are refused."""
+        self._oldest_age = (days - 1) * DAY_MS
+
+    def dimensions(self) -> Dimensions:
+        """Its caches of ids."""
+        return self._dimensions
+
     def forget(self) -> None:
         """Drop what is remembered of the database, because it may be another one now."""
         self._dimensions.forget()
@@ -75,10 +83,10 @@ class Writer:
         domains = await self._dimensions.domains.ids({name for one in kept for name in one.batch.domains[1:]})
         await self._partitions.ensure(days_of(one.at.start for one in kept))
 
-        def flow_rows(one: _Placed) -> list[tables.Row]:
+        def flow_image(one: _Placed) -> bytes:
             app_ids = [UNKNOWN, *(apps[app_key(app)] for app in one.batch.apps[1:])]
             domain_ids = [UNKNOWN, *(domains[name] for name in one.batch.domains[1:])]
-            return rows.flow_rows(one.batch, one.at.start, one.host_id, app_ids, domain_ids, now)
+            return rows.flow_image(one.batch, one.at.start, one.host_id, app_ids, domain_ids, now)
 
         async def send(connection: sql.Connection, fresh: Sequence[_Placed]) -> Counter[str]:
             by_day: dict[int, list[_Placed]] = defaultdict(list)
@@ -87,8 +95,9 @@ class Writer:
             counts: Counter[str] = Counter()
             for day, ones in by_day.items():
                 # Rows are made as they are sent, so that a group is never in memory twice.
+                part = self._partitions.part(tables.FLOW, day)
+                counts[tables.FLOW.name] += await tables.copy_image(connection, part, map(flow_image, ones))
                 for table, made in (
-                    (tables.FLOW, map(flow_rows, ones)),
                     (tables.TALLY, (rows.tally_rows(one.batch, one.at.start, one.host_id) for one in ones)),
                     (tables.COVERAGE, (rows.coverage_rows(one.batch, one.at.start, one.host_id) for one in ones)),
                 ):

@@ -21,7 +21,7 @@ URL = "nats-url"
 USER = "netally"
 
 GIB = 1024**3
-OTHER_STREAMS = 1 * GIB
+OTHER_STREAMS = 3 * GIB
 """Bytes for all streams but FLOWS (see `netally.bus.streams`)."""
 MOST_FOR_FLOWS = 8 * GIB
 LEAST_FOR_FLOWS = 256 * 1024**2
@@ -92,7 +92,7 @@ def _read(path: Path) -> NatsConfig | None:
             port=int(config["listen"].rpartition(":")[2]),
             monitor_port=int(config["http"].rpartition(":")[2]),
             password=config["authorization"]["password"],
-            flows_max_bytes=config["jetstream"]["max_file_store"] - OTHER_STREAMS,
+            flows_max_bytes=max(config["jetstream"]["max_file_store"] - OTHER_STREAMS, LEAST_FOR_FLOWS),
         )
     except (ValueError, KeyError, TypeError):
         return None

@@ -1,0 +1,46 @@
+"""Settings that change while things run, in the KV bucket ``settings``. The aggregator alone writes them.
+
+Key ``hosts.<host token>`` holds `HostSettings`, republished on ``settings.v1.hosts.<host token>``; key
+``services.<service>`` holds `AggregatorConfig` or `ServiceConfig`.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class HostSettings(msgspec.Struct, frozen=True):
+    """What one host shall do. None stands for what the host's own settings say."""
+
+    version: int = 0
+    """Rises with every change; the host reports the one it follows (`AgentReported.settings_version`)."""
+    paused: bool = False
+    interval: int | None = None
+    """Seconds."""
+    log_level: str | None = None
+
+
+class Retention(msgspec.Struct, frozen=True):
+    """Days each tier is kept; None is for ever."""
+
+    raw: int
+    minutes: int
+    hours: int
+    days: int | None = None
+
+
+class AggregatorConfig(msgspec.Struct, frozen=True):
+    """Settings of all aggregators. None stands for what the process was started with."""
+
+    version: int = 0
+    retention: Retention | None = None
+    ledger_days: int = 400
+    answer_seconds: float = 10.0
+    log_level: str | None = None
+
+
+class ServiceConfig(msgspec.Struct, frozen=True):
+    """Settings of all instances of another service."""
+
+    version: int = 0
+    log_level: str | None = None

@@ -1,0 +1,279 @@
+"""Handlers of the commands for hosts and services: pause, resume, set-interval, set-log-level, refresh-cache, cancel.
+
+Settings of a host go into the bus's bucket; the host reports the version that it follows. A host that does not is
+named, and follows when it is back. Caches are refreshed by a broadcast that everyone answers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Collection
+
+import asyncpg
+import msgspec
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+
+from netally.aggregator.command_ledger import CommandLedger
+from netally.aggregator.command_runner import Done, FailedError, Run
+from netally.aggregator.live_settings import LiveSettings
+from netally.bus import settings_bucket, subjects
+from netally.bus.gather import ask_all
+from netally.contracts.agent import AgentReported
+from netally.contracts.commands import (
+    FINAL_STATES,
+    CacheOrder,
+    CacheReply,
+    Cancel,
+    FollowOrder,
+    FollowReply,
+    Pause,
+    RefreshCache,
+    RefusedError,
+    Resume,
+    SetInterval,
+    SetLogLevel,
+    StopOrder,
+)
+from netally.contracts.live_settings import HostSettings, ServiceConfig
+from netally.contracts.wire import UndecodableError, decode_json, encode_json
+from netally.store import sql
+
+SERVICE_WAIT = 2.0
+"""Seconds that services have to answer: they are few and near."""
+STOP_WAIT = 10.0
+
+Change = Callable[[HostSettings], HostSettings]
+
+
+class FleetCommands:
+    """The handlers; ``stop_command`` stops a command that runs in this process."""
+
+    def __init__(self, pool: asyncpg.Pool, client: Client, ledger: CommandLedger, settings: LiveSettings) -> None:
+        self._pool = pool
+        self._client = client
+        self._js = client.jetstream()
+        self._ledger = ledger
+        self._settings = settings
+
+    # --- settings of hosts --------------------------------------------------------------------------------------
+
+    async def pause(self, run: Run, wanted: Pause) -> Done:
+        return await self._set_hosts(run, wanted.hosts, lambda now: msgspec.structs.replace(now, paused=True), "paused")
+
+    async def resume(self, run: Run, wanted: Resume) -> Done:
+        return await self._set_hosts(
+            run, wanted.hosts, lambda now: msgspec.structs.replace(now, paused=False), "capturing"
+        )
+
+    async def set_interval(self, run: Run, wanted: SetInterval) -> Done:
+        return await self._set_hosts(
+            run,
+            wanted.hosts,
+            lambda now: msgspec.structs.replace(now, interval=wanted.interval),
+            f"every {wanted.interval} s",
+        )
+
+    async def set_log_level(self, run: Run, wanted: SetLogLevel) -> Done:
+        if wanted.target == "hosts":
+            return await self._set_hosts(
+                run,
+                wanted.hosts,
+                lambda now: msgspec.structs.replace(now, log_level=wanted.level),
+                f"logging {wanted.level}",
+            )
+        if wanted.target == "aggregator":
+            was = (
+                await self._settings.change(
+                    self._js, lambda now: msgspec.structs.replace(now, version=now.version + 1, log_level=wanted.level)
+                )
+            )[0].log_level
+        else:
+            key = subjects.service_settings_key("api")
+            while True:
+                found, revision = await settings_bucket.read(self._js, key, ServiceConfig)
+                was = (found or ServiceConfig()).log_level
+                after = ServiceConfig((found or ServiceConfig()).version + 1, wanted.level)
+                try:
+                    await settings_bucket.write(self._js, key, after, revision)
+                except settings_bucket.OvertakenError:
+                    continue
+                break
+        replies = await self.tell_services(run.command.id, wanted.target)
+        result = {
+            "changes": {"log_level": {"before": was, "after": wanted.level}},
+            "instances": {reply.instance: reply.after for reply in replies},
+        }
+        if not replies:
+            return Done(f"no {wanted.target} answered; those that start log {wanted.level}", result)
+        return Done(f"{_many(len(replies), 'instance')} of {wanted.target} log {wanted.level}", result)
+
+    async def tell_services(self, command_id: str, service: str = "aggregator") -> list[FollowReply]:
+        """Let every instance of a service read its settings anew; what they answered."""
+        return await ask_all(
+            self._client,
+            [subjects.command_to_services("follow-settings")],
+            FollowOrder(command_id, service),
+            FollowReply,
+            wait=SERVICE_WAIT,
+        )
+
+    async def _set_hosts(self, run: Run, wanted: list[str] | None, change: Change, words: str) -> Done:
+        known = {row["name"]: row for row in await sql.fetch(self._pool, "agents_to_command")}
+        names = self._named(wanted, known)
+        reports: asyncio.Queue[Msg] = asyncio.Queue()
+        # Heard before it is asked for: an agent reports at once when it follows.
+        subscription = await self._client.subscribe(f"{subjects.AGENTS}.*", cb=reports.put)
+        try:
+            before: dict[str, HostSettings] = {}
+            after: dict[str, HostSettings] = {}
+            for name in names:
+                before[name], after[name] = await self._change(name, change)
+            await run.progress(f"waiting for {_many(len(names), 'host')}")
+            late = await self._followed(reports, {name: after[name].version for name in names})
+        finally:
+            await subscription.unsubscribe()
+        hosts = {
+            name: {
+                "before": {
+                    "paused": before[name].paused,
+                    "interval": before[name].interval or known[name]["interval_seconds"],
+                    "log_level": before[name].log_level,
+                },
+                "after": {
+                    "paused": after[name].paused,
+                    "interval": after[name].interval or known[name]["interval_seconds"],
+                    "log_level": after[name].log_level,
+                },
+                "version": after[name].version,
+                "acknowledged": name not in late,
+            }
+            for name in names
+        }
+        result = {"hosts": hosts, "silent": late}
+        if len(late) == len(names):
+            raise FailedError(
+                f"no host has followed yet ({_some(late)}); the setting is kept and they follow when they are back",
+                result,
+            )
+        message = f"{_many(len(names) - len(late), 'host')} now {words}"
+        if late:
+            message += f"; {_some(late)} not yet: they follow when they are back"
+        return Done(message, result)
+
+    @staticmethod
+    def _named(wanted: list[str] | None, known: Collection[str]) -> list[str]:
+        if wanted is None:
+            if not known:
+                raise RefusedError("no host has reported yet", "hosts")
+            return sorted(known)
+        for name in wanted:
+            if name not in known:
+                raise RefusedError(f"there is no host {name!r} with an agent", "hosts")
+        return sorted(set(wanted))
+
+    async def _change(self, host: str, change: Change) -> tuple[HostSettings, HostSettings]:
+        key = subjects.host_settings_key(host)
+        while True:
+            try:
+                found, revision = await settings_bucket.read(self._js, key, HostSettings)
+            except UndecodableError:
+                raise FailedError(
+                    f"the settings of host {host} in the bucket cannot be read: delete key {key}"
+                ) from None
+            before = found or HostSettings()
+            after = msgspec.structs.replace(change(before), version=before.version + 1)
+            try:
+                await settings_bucket.write(self._js, key, after, revision)
+            except settings_bucket.OvertakenError:
+                continue
+            return before, after
+
+    async def _followed(self, reports: asyncio.Queue[Msg], versions: dict[str, int]) -> list[str]:
+        """Wait until each host reports its version; those that did not in time."""
+        missing = dict(versions)
+        end = asyncio.get_running_loop().time() + self._settings.config.answer_seconds
+        while missing:
+            try:
+                async with asyncio.timeout_at(end):
+                    message = await reports.get()
+            except TimeoutError:
+                break
+            try:
+                report = decode_json(message.data, AgentReported)
+            except UndecodableError:
+                continue
+            if subjects.agents(report.host) == message.subject and report.settings_version >= missing.get(
+                report.host, report.settings_version + 1
+            ):
+                del missing[report.host]
+        return sorted(missing)
+
+    # --- caches -------------------------------------------------------------------------------------------------
+
+    async def refresh_cache(self, run: Run, wanted: RefreshCache) -> Done:
+        known = [row["name"] for row in await sql.fetch(self._pool, "agents_to_command")]
+        names = self._named(wanted.hosts, known) if wanted.hosts is not None else known
+        await run.progress(f"asking {_many(len(names), 'host')}")
+        replies = await ask_all(
+            self._client,
+            [subjects.command_to_hosts("refresh-cache"), subjects.command_to_services("refresh-cache")],
+            CacheOrder(run.command.id, list(wanted.caches or ()), wanted.hosts),
+            CacheReply,
+            wait=wanted.wait_seconds,
+            expected=names,
+            who=lambda reply: reply.instance if reply.service == "capture" else "",
+        )
+        answered = {reply.instance for reply in replies if reply.service == "capture"}
+        silent = [name for name in names if name not in answered]
+        instances = [
+            {"instance": reply.instance, "service": reply.service, "dropped": reply.dropped}
+            for reply in sorted(replies, key=lambda reply: (reply.service, reply.instance))
+        ]
+        dropped = sum(sum(reply.dropped.values()) for reply in replies)
+        message = f"{_many(dropped, 'entry', 'entries')} dropped by {_many(len(replies), 'instance')}"
+        if silent:
+            message += f"; no answer from {_some(silent)}"
+        return Done(message, {"instances": instances, "silent": silent, "dropped": dropped})
+
+    async def forget_ids(self, command_id: str) -> None:
+        """Let every aggregator forget the ids it remembers."""
+        await ask_all(
+            self._client,
+            [subjects.command_to_services("refresh-cache")],
+            CacheOrder(command_id, ["hosts", "apps", "domains"]),
+            CacheReply,
+            wait=SERVICE_WAIT,
+        )
+
+    # --- cancel -------------------------------------------------------------------------------------------------
+
+    async def cancel(self, run: Run, wanted: Cancel) -> Done:
+        actor = run.command.actor or "nobody"
+        found = await self._ledger.state(wanted.command)
+        if found is None:
+            raise RefusedError(f"there is no command {wanted.command}", "command")
+        name, state = found
+        if name == "cancel":
+            raise RefusedError("a cancel cannot be cancelled", "command")
+        if await self._ledger.end_waiting(wanted.command, "cancelled", f"taken back by {actor} before it began"):
+            return Done(f"{name} taken back before it began", {"command": wanted.command, "state": "cancelled"})
+        order = encode_json(StopOrder(wanted.command, actor))
+        loop = asyncio.get_running_loop()
+        end = loop.time() + STOP_WAIT
+        while state not in FINAL_STATES and loop.time() < end:
+            await self._client.publish(subjects.command_to_services("stop-command"), order)
+            await asyncio.sleep(0.1)
+            state = (await self._ledger.state(wanted.command) or ("", "failed"))[1]
+        if state not in FINAL_STATES:
+            raise FailedError(f"{name} has not stopped within {STOP_WAIT:.0f} s; it stops as soon as it can")
+        message = f"{name} stopped" if state == "cancelled" else f"{name} had ended already: {state}"
+        return Done(message, {"command": wanted.command, "state": state})
+
+
+def _many(number: int, noun: str, plural: str = "") -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {plural or noun + 's'}"
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
