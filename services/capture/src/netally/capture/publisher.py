@@ -179,8 +179,8 @@ class Publisher:
             return
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                await self._connected.wait()
-                while not await self._drain():  # noqa: ASYNC110  (the spool is no event)
+                # Without a connection the batches stay for the next start.
+                while self.connected and not await self._drain():  # noqa: ASYNC110  (the spool is no event)
                     await asyncio.sleep(_FIRST_RETRY)
         self._ending = True
         with contextlib.suppress(nats.errors.Error, OSError, TimeoutError):
