@@ -9,6 +9,7 @@ from netally.aggregator.rows import FUTURE, TOO_OLD, Placement, place
 from netally.contracts.codes import Mode
 from netally.contracts.flow import Coverage
 from netally.store import tables
+from netally.store.database import unpack_inet, unpack_time
 from tests.builders import START, make_batch, make_flow_record, make_tally_row, packed
 
 NOW = START + 3_600_000
@@ -19,10 +20,39 @@ def named(table: tables.Table, row: tables.Row) -> dict[str, object]:
     return dict(zip(table.columns, row, strict=True))
 
 
+TIMES = ("time", "received_at")
+
+
+def unpacked(image: bytes) -> list[tables.Row]:
+    """Rows of the binary format of COPY, without its header and trailer."""
+    found = []
+    at = 0
+
+    def number(size: int) -> int:
+        nonlocal at
+        at += size
+        return int.from_bytes(image[at - size : at], "big", signed=True)
+
+    while at < len(image):
+        assert number(2) == len(tables.FLOW.columns)
+        row: list[object] = []
+        for column in tables.FLOW.columns:
+            size = number(4)
+            if size < 0:
+                row.append(None)
+            elif column == "remote":
+                row.append(unpack_inet(image[at : (at := at + size)]))
+            else:
+                value = number(size)
+                row.append(unpack_time((value,)) if column in TIMES else value)
+        found.append(tuple(row))
+    return found
+
+
 def test_a_record_becomes_a_row_with_the_ids_of_its_names() -> None:
     record = make_flow_record(app=1, domain=2, site=1, remote=packed("2001:db8::1"), retrans=9, server_port=8443)
     batch = make_batch([record], domains=["a.example", "b.example"])
-    (row,) = rows.flow_rows(batch, START, 7, [0, 70], [0, 80, 81], NOW)
+    (row,) = unpacked(rows.flow_image(batch, START, 7, [0, 70], [0, 80, 81], NOW))
     assert named(tables.FLOW, row) == {
         "time": START,
         "host_id": 7,
@@ -46,8 +76,23 @@ def test_a_record_becomes_a_row_with_the_ids_of_its_names() -> None:
     }
 
 
+def test_rows_of_every_shape_follow_each_other() -> None:
+    records = [
+        make_flow_record(remote=packed(address), retrans=retrans, bytes_in=2**46)
+        for address in ("203.0.113.7", "2001:db8::1")
+        for retrans in (None, 0, 2**46)
+    ]
+    found = [
+        named(tables.FLOW, row) for row in unpacked(rows.flow_image(make_batch(records), START, 7, [0, 1], [0, 1], NOW))
+    ]
+    assert [(row["remote"], row["retrans"], row["bytes_in"]) for row in found] == [
+        (record.remote, record.retrans, record.bytes_in) for record in records
+    ]
+
+
 def test_what_is_unknown_has_id_0() -> None:
-    (row,) = rows.flow_rows(make_batch([make_flow_record(app=0, domain=0)]), START, 7, [0, 70], [0, 80], NOW)
+    batch = make_batch([make_flow_record(app=0, domain=0)])
+    (row,) = unpacked(rows.flow_image(batch, START, 7, [0, 70], [0, 80], NOW))
     assert (named(tables.FLOW, row)["app_id"], named(tables.FLOW, row)["domain_id"]) == (0, 0)
 
 

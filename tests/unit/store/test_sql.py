@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -38,6 +38,9 @@ class Recorder:
 
     async def copy_records_to_table(self, table_name: str, *, columns: Any, records: Any) -> str:
         return f"COPY {len(list(records))}"
+
+    async def copy_to_table(self, table_name: str, *, source: Any, columns: Any, format: Literal["binary"]) -> str:  # noqa: A002
+        raise AssertionError(table_name)
 
 
 def test_every_file_has_statements_with_names_of_their_own() -> None:

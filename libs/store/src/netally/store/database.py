@@ -7,6 +7,7 @@ asyncpg's own codecs for the two types cost five times the COPY itself.
 from __future__ import annotations
 
 import asyncio
+import struct
 from collections.abc import Callable
 from urllib.parse import urlsplit
 
@@ -52,8 +53,13 @@ def unpack_inet(raw: bytes) -> bytes:
     return raw[4:]
 
 
+def binary_time(milliseconds: int) -> int:
+    """Binary timestamptz of epoch milliseconds: microseconds since 2000."""
+    return (milliseconds - POSTGRES_EPOCH_MS) * 1000
+
+
 def pack_time(milliseconds: int) -> tuple[int]:
-    return ((milliseconds - POSTGRES_EPOCH_MS) * 1000,)
+    return (binary_time(milliseconds),)
 
 
 def unpack_time(raw: tuple[int]) -> int:
@@ -133,10 +139,12 @@ def plain_words(error: BaseException, url: str) -> str:
 
 
 def can_never_succeed(error: BaseException) -> bool:
-    """True when the data is at fault (SQLSTATE classes 22 and 23, or a value asyncpg cannot encode), so that trying
+    """True when the data is at fault (SQLSTATE classes 22 and 23, or a value that cannot be encoded), so that trying
     again would fail again.
     """
     if isinstance(error, asyncpg.PostgresError):
         return (error.sqlstate or "")[:2] in ("22", "23")
     # asyncpg's own DataError, raised while encoding, is both; as an InterfaceError alone it is about the connection.
-    return isinstance(error, asyncpg.InterfaceError) and isinstance(error, ValueError)
+    return isinstance(error, struct.error) or (
+        isinstance(error, asyncpg.InterfaceError) and isinstance(error, ValueError)
+    )

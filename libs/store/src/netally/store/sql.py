@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 import aiosql
 from aiosql.adapters.asyncpg import AsyncPGAdapter
@@ -36,6 +36,14 @@ class Connection(Protocol):
     async def fetchval(self, query: str, *args: Any) -> Any: ...
     async def execute(self, query: str, *args: Any) -> str: ...
     async def copy_records_to_table(self, table_name: str, *, columns: Any, records: Any) -> str: ...
+    async def copy_to_table(
+        self,
+        table_name: str,
+        *,
+        source: Any,
+        columns: Any,
+        format: Literal["binary"],  # noqa: A002
+    ) -> str: ...
 
 
 @cache
@@ -54,7 +62,8 @@ def statements() -> dict[str, Statement]:
     return found
 
 
-def _bind(name: str, arguments: dict[str, Any]) -> tuple[str, list[Any]]:
+def bind(name: str, arguments: dict[str, Any]) -> tuple[str, list[Any]]:
+    """Text of a statement and its arguments in order. KeyError and TypeError as for `fetch`."""
     statement = statements()[name]
     if arguments.keys() != set(statement.parameters):
         raise TypeError(f"statement {name} takes {', '.join(statement.parameters)}, not {', '.join(arguments)}")
@@ -63,23 +72,23 @@ def _bind(name: str, arguments: dict[str, Any]) -> tuple[str, list[Any]]:
 
 async def fetch(connection: Connection, name: str, /, **arguments: Any) -> list[Any]:
     """All rows (asyncpg Records). KeyError for an unknown statement, TypeError for wrong arguments."""
-    text, values = _bind(name, arguments)
+    text, values = bind(name, arguments)
     return await connection.fetch(text, *values)
 
 
 async def fetch_row(connection: Connection, name: str, /, **arguments: Any) -> Any:
     """The first row, or None."""
-    text, values = _bind(name, arguments)
+    text, values = bind(name, arguments)
     return await connection.fetchrow(text, *values)
 
 
 async def fetch_value(connection: Connection, name: str, /, **arguments: Any) -> Any:
     """First column of the first row, or None."""
-    text, values = _bind(name, arguments)
+    text, values = bind(name, arguments)
     return await connection.fetchval(text, *values)
 
 
 async def execute(connection: Connection, name: str, /, **arguments: Any) -> str:
     """The server's command tag, such as ``INSERT 0 3``."""
-    text, values = _bind(name, arguments)
+    text, values = bind(name, arguments)
     return await connection.execute(text, *values)

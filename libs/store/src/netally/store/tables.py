@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
 from typing import NamedTuple
 
 from netally.store import sql
 
 Row = tuple[object, ...]
+
+
+# Signature, flags, length of an extension; and "no more rows" (PostgreSQL's documentation of COPY, "Binary Format").
+_COPY_HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
+_COPY_TRAILER = b"\xff\xff"
 
 
 class Table(NamedTuple):
@@ -30,4 +35,17 @@ COVERAGE = Table("coverage", ("time", "host_id", "interval_seconds", "measured_m
 async def copy(connection: sql.Connection, table: Table, rows: Iterable[Row]) -> int:
     """COPY rows in, taking them one by one; how many there were. Raises what asyncpg raises."""
     status = await connection.copy_records_to_table(table.name, columns=table.columns, records=rows)
+    return int(status.rpartition(" ")[2])
+
+
+async def copy_image(connection: sql.Connection, table: Table, images: Iterable[bytes]) -> int:
+    """COPY rows in that are in COPY's binary format already, taking the images (whole rows each) one by one."""
+
+    async def stream() -> AsyncIterator[bytes]:
+        yield _COPY_HEADER
+        for image in images:
+            yield image
+        yield _COPY_TRAILER
+
+    status = await connection.copy_to_table(table.name, columns=table.columns, source=stream(), format="binary")
     return int(status.rpartition(" ")[2])
