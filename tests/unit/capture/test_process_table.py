@@ -115,7 +115,7 @@ def test_questions_without_answer_cannot_eat_the_machine(tmp_path: Path) -> None
     class SlowTable(ProcessTable):
         looks = 0
 
-        def _look(self, inode: int, uid: int) -> None:
+        def _look(self, inode: int, uid: int, *, thorough: bool) -> None:
             self.looks += 1
             clock.now += 0.05
 

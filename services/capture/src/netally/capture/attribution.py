@@ -16,13 +16,14 @@ from netally.capture.dissector import TCP, UDP, Packet
 from netally.capture.flow_names import FlowNames, Name
 from netally.capture.flow_table import FlowTable, Slots
 from netally.capture.names import beats
-from netally.capture.packets import A_IS_CLIENT, A_IS_LOCAL, A_SENT_FIRST, B_IS_LOCAL, FlowEnds
+from netally.capture.packets import A_IS_CLIENT, A_IS_LOCAL, A_SENT_FIRST, B_IS_LOCAL, TCP_ACK, TCP_SYN, FlowEnds
 from netally.capture.process_table import ProcessTable
 from netally.capture.sock_diag import TCP_LISTEN, Socket, SocketDiag
 from netally.contracts.codes import DomainSource, ProcessSource
 
 MAX_LOOKUPS: Final = 200
 """Single socket questions for the new flows of one block; the sweep answers for the rest."""
+DNS_PORT: Final = 53
 MAX_UNRESOLVED: Final = 20_000
 
 FiveTuple = tuple[int, bytes, int, bytes, int]
@@ -60,15 +61,20 @@ class Attribution:
 
     def tapped(self, packet: Packet, frame: bytes, *, time: float, interface: int, outgoing: bool | None) -> None:
         """A packet of the tap: the opening of a connection, or one that names its flow."""
+        opens = packet.protocol == TCP and packet.tcp_flags & (TCP_SYN | TCP_ACK) == TCP_SYN
+        asks = packet.protocol == UDP and packet.dst_port == DNS_PORT
+        slot = None
+        if (opens or asks) and outgoing is not False:
+            # Before anything else: the socket may live for a millisecond only.
+            slot = self._table.touch(packet, time=time, interface=interface, outgoing=outgoing)
+            if self._table.process[slot] is None:
+                view = View(packet.protocol, packet.src, packet.src_port, packet.dst, packet.dst_port, interface)
+                self._ask(slot, view)
         name = self._names.observe(packet, frame, time)
-        opens = packet.protocol == TCP and packet.tcp_flags & 0x12 == 0x02
-        if name is None and not opens:
-            return
-        slot = self._table.touch(packet, time=time, interface=interface, outgoing=outgoing)
         if name is not None:
+            if slot is None:
+                slot = self._table.touch(packet, time=time, interface=interface, outgoing=outgoing)
             self._give_name(slot, name)
-        if self._table.process[slot] is None and outgoing is not False:
-            self._ask(slot, View(packet.protocol, packet.src, packet.src_port, packet.dst, packet.dst_port, interface))
 
     def _give_name(self, slot: int, name: Name) -> None:
         table = self._table
@@ -116,12 +122,11 @@ class Attribution:
         except OSError:
             return
         if found is not None and found.state != TCP_LISTEN:
-            self._give_process(slot, found)
-
-    def _give_process(self, slot: int, found: Socket) -> None:
-        app = self._processes.find(found.inode, found.uid)
-        if app is not None:
-            self._table.set_process(slot, app, ProcessSource.SOCK_DIAG)
+            # A socket for one question to DNS is gone before a longer search ends, which others would wait for.
+            lasting = view.protocol == TCP or view.remote_port != DNS_PORT
+            app = self._processes.find(found.inode, found.uid, thorough=lasting)
+            if app is not None:
+                self._table.set_process(slot, app, ProcessSource.SOCK_DIAG)
 
     # --- at intervals -------------------------------------------------------------------------------------------
 

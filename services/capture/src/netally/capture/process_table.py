@@ -13,7 +13,7 @@ import contextlib
 import os
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final, NamedTuple
 
 import psutil
@@ -23,7 +23,8 @@ from netally.contracts.flow import App
 
 NEWEST: Final = 24
 """Newest processes looked into for one question."""
-JUST_STARTED: Final = 4
+JUST_STARTED: Final = 12
+"""Ids given last that are tried before anything else."""
 RECENT_OWNERS: Final = 8
 BUDGET_SHARE: Final = 0.1
 """Share of time that questions may take, over about a second."""
@@ -63,8 +64,11 @@ class ProcessTable:
         """Process of a socket as far as it is known already."""
         return self._owners.get(inode)
 
-    def find(self, inode: int, uid: int) -> App | None:
-        """Process that holds the socket, looked for in the likely places; None when it is in none of them."""
+    def find(self, inode: int, uid: int, *, thorough: bool = True) -> App | None:
+        """Process that holds the socket, looked for in the likely places; None when it is in none of them.
+
+        Not ``thorough`` leaves out the places that take a listing of all processes.
+        """
         app = self._owners.get(inode)
         if app is not None or inode == 0:
             return app
@@ -74,21 +78,22 @@ class ProcessTable:
         if self._budget <= 0:
             self.misses += 1
             return None
-        app = self._look(inode, uid)
+        app = self._look(inode, uid, thorough=thorough)
         self._budget -= self._clock() - begun
         if app is None:
             self.misses += 1
         return app
 
-    def _look(self, inode: int, uid: int) -> App | None:
-        newest = self._newest(self._pids())
-        # A process that just started is gone first, so it is asked first.
-        for pid in dict.fromkeys((*newest[:JUST_STARTED], *reversed(self._recent), *newest)):
-            if not self._may_hold(pid, uid):
-                continue
-            self._scan(pid)
-            if inode in self._owners:
-                return self._owners[inode]
+    def _look(self, inode: int, uid: int, *, thorough: bool) -> App | None:
+        looked: set[int] = set()
+        for candidates in (self._just_started, self._recent_owners, *((self._newest,) if thorough else ())):
+            for pid in candidates():
+                if pid in looked or not self._may_hold(pid, uid):
+                    continue
+                looked.add(pid)
+                self._scan(pid)
+                if inode in self._owners:
+                    return self._owners[inode]
         return None
 
     def sweep(self) -> None:
@@ -114,14 +119,30 @@ class ProcessTable:
     def _pids(self) -> list[int]:
         return [int(name) for name in os.listdir(self._proc) if name.isdigit()]
 
-    def _newest(self, pids: list[int]) -> list[int]:
-        """Newest first. Process ids start again from the bottom at pid_max, so age is the distance to the last one."""
+    def _last_pid(self) -> int:
+        """The id given last, to a process or a thread; 0 when it is not told."""
         try:
-            # Fifth field: the id given last (proc_loadavg(5)).
+            # Fifth field (proc_loadavg(5)).
             with open(f"{self._proc}/loadavg", encoding="ascii") as file:
-                last = int(file.read().split()[4])
+                return int(file.read().split()[4])
         except (OSError, ValueError, IndexError):
-            last = max(pids, default=0)
+            return 0
+
+    def _just_started(self) -> Iterable[int]:
+        """The ids given last, without the cost of listing all: who just started is gone first, so it is asked first.
+
+        Some are threads, which show the files of their process.
+        """
+        last = self._last_pid()
+        return range(last, max(last - JUST_STARTED, 0), -1)
+
+    def _recent_owners(self) -> Iterable[int]:
+        return reversed(list(self._recent))
+
+    def _newest(self) -> list[int]:
+        """Newest first. Process ids start again from the bottom at pid_max, so age is the distance to the last one."""
+        pids = self._pids()
+        last = self._last_pid() or max(pids, default=0)
         return sorted(pids, key=lambda pid: (last - pid) % _PID_LIMIT)[:NEWEST]
 
     def _may_hold(self, pid: int, uid: int) -> bool:
@@ -146,8 +167,10 @@ class ProcessTable:
         except OSError:
             # Gone, or another user's: as any of /proc at any time.
             return
-        self._scanned[pid] = size
         fresh = [inode for inode in found if inode not in self._owners]
+        if fresh:
+            pid = self._process_of(pid)
+        self._scanned[pid] = size
         if not fresh:
             return
         app = self._describe(pid)
@@ -161,6 +184,14 @@ class ProcessTable:
         self._recent.move_to_end(pid)
         while len(self._recent) > RECENT_OWNERS:
             self._recent.popitem(last=False)
+
+    def _process_of(self, pid: int) -> int:
+        """The process that a thread belongs to; a process belongs to itself."""
+        try:
+            with open(f"{self._proc}/{pid}/status", encoding="utf-8", errors="replace") as file:
+                return next(int(line.split()[1]) for line in file if line.startswith("Tgid:"))
+        except (OSError, StopIteration, ValueError, IndexError):
+            return pid
 
     def _describe(self, pid: int) -> App | None:
         try:
