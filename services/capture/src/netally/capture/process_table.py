@@ -26,6 +26,9 @@ NEWEST: Final = 24
 JUST_STARTED: Final = 12
 """Ids given last that are tried before anything else."""
 RECENT_OWNERS: Final = 8
+"""Processes found last that a question tries."""
+KNOWN_OWNERS: Final = 128
+"""Processes found last that are looked into again when a sweep has not found a socket."""
 BUDGET_SHARE: Final = 0.1
 """Share of time that questions may take, over about a second."""
 _PID_LIMIT: Final = 1 << 22
@@ -137,7 +140,7 @@ class ProcessTable:
         return range(last, max(last - JUST_STARTED, 0), -1)
 
     def _recent_owners(self) -> Iterable[int]:
-        return reversed(list(self._recent))
+        return list(reversed(self._recent))[:RECENT_OWNERS]
 
     def _newest(self) -> list[int]:
         """Newest first. Process ids start again from the bottom at pid_max, so age is the distance to the last one."""
@@ -182,7 +185,7 @@ class ProcessTable:
             self._owners.popitem(last=False)
         self._recent[pid] = None
         self._recent.move_to_end(pid)
-        while len(self._recent) > RECENT_OWNERS:
+        while len(self._recent) > KNOWN_OWNERS:
             self._recent.popitem(last=False)
 
     def _process_of(self, pid: int) -> int:
