@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import msgspec
 
+CLOCK_TOLERANCE_MS = 5_000
+"""An agent whose clock differs by more counts as off: by then its rows are in another interval."""
+
 
 class InterfaceState(msgspec.Struct, frozen=True):
     """A network interface the agent knows of."""

@@ -26,6 +26,14 @@ class Meta(msgspec.Struct, frozen=True):
     """Share (0 to 1) of host-time in the range that was measured."""
     read_ms: int
     """Milliseconds the query took."""
+    timezone: str = ""
+    """Time zone of days, weeks, months and of times without an offset in the parameters."""
+    days_exact: bool = True
+    """False when days begin within buckets of the tier (half-hour zones): such a bucket counts for one of them."""
+    filter: str = ""
+    """The filter in its canonical text."""
+    filter_row: str = ""
+    """What an amount in the filter was compared with; empty when it has none."""
 
 
 class Bandwidth(msgspec.Struct, frozen=True):
@@ -89,7 +97,8 @@ class TimelineSeries(msgspec.Struct, frozen=True):
     """Name of the band; ``all`` when not split, ``others`` for the rest, empty for id 0 (not known)."""
     points: list[TimelinePoint]
     id: int | None = None
-    """Id of the application, domain or host; null for ``all`` and ``others``. Two applications may share a name."""
+    """Id of the application, domain or host, or number of the protocol; null for ``all``, ``in``, ``out``, ``others``.
+    Two applications may share a name."""
 
 
 class TimelineAnswer(msgspec.Struct, frozen=True):
@@ -113,6 +122,8 @@ class ApplicationRow(msgspec.Struct, frozen=True):
     """Distinct domains it used."""
     hosts: int
     last_used: int
+    browser: str = ""
+    """The browser that it is or belongs to; empty for everything else."""
 
 
 class ApplicationsAnswer(msgspec.Struct, frozen=True):
@@ -135,6 +146,18 @@ class DomainUser(msgspec.Struct, frozen=True):
     name: str
     bytes: int
     """In and out together."""
+    browser: str = ""
+    """The browser that it is or belongs to; empty for everything else."""
+
+
+class Subdomain(msgspec.Struct, frozen=True):
+    """A domain within its registrable one."""
+
+    id: int
+    name: str
+    bytes_in: int
+    bytes_out: int
+    last_used: int
 
 
 class DomainRow(msgspec.Struct, frozen=True):
@@ -150,6 +173,9 @@ class DomainRow(msgspec.Struct, frozen=True):
     connections: int
     hosts: int
     last_used: int
+    subdomains: list[Subdomain] = []
+    """Grouped by registrable domain: its domains, largest first, at most fifty; ``id`` is then that of the largest."""
+    subdomains_count: int = 0
 
 
 class DomainsAnswer(msgspec.Struct, frozen=True):
@@ -190,6 +216,394 @@ class HostsAnswer(msgspec.Struct, frozen=True):
 
     hosts: list[HostRow]
     meta: Meta
+
+
+class SummaryPeriod(msgspec.Struct, frozen=True):
+    """Totals of a period, and of the one before it."""
+
+    name: str
+    """``today``, ``week``, ``month`` or ``range``."""
+    start: int
+    end: int
+    bytes_in: int
+    bytes_out: int
+    connections: int
+    before_start: int
+    """``today``, ``week`` and ``month``: the same part of the day, week or month before; ``range``: just before it."""
+    before_end: int
+    before_bytes_in: int
+    before_bytes_out: int
+    before_connections: int
+    measured_share: float | None
+    before_measured_share: float | None
+    tier: str
+
+
+class SummaryAnswer(msgspec.Struct, frozen=True):
+    """``GET /api/stats/summary``."""
+
+    periods: list[SummaryPeriod]
+    meta: Meta
+    """Of the period ``range``."""
+
+
+class SourceShare(msgspec.Struct, frozen=True):
+    """Bytes by how a process or a name was found."""
+
+    source: str
+    bytes: int
+
+
+class ApplicationAnswer(msgspec.Struct, frozen=True):
+    """``GET /api/applications/{id}``."""
+
+    id: int
+    name: str
+    executable: str
+    user: str
+    unit: str
+    container: str
+    browser: str
+    first_seen: int
+    bytes_in: int
+    """In the range, like all that follows."""
+    bytes_out: int
+    connections: int
+    last_used: int | None
+    attributed: list[SourceShare]
+    """How its process was found, most bytes first."""
+    attributed_from: int | None
+    """From when on ``attributed`` was looked up (only raw flows have it); null when there are none in the range."""
+    meta: Meta
+
+
+class HostShare(msgspec.Struct, frozen=True):
+    id: int
+    name: str
+    bytes_in: int
+    bytes_out: int
+    connections: int
+    last_used: int
+
+
+class ApplicationHostsAnswer(msgspec.Struct, frozen=True):
+    """``GET /api/applications/{id}/hosts``."""
+
+    hosts: list[HostShare]
+    """Largest first."""
+    total_bytes_in: int
+    total_bytes_out: int
+    meta: Meta
+
+
+class DomainAnswer(msgspec.Struct, frozen=True):
+    """``GET /api/domains/{id}``."""
+
+    id: int
+    name: str
+    registrable: str
+    """The part of the name that one owner registered."""
+    first_seen: int
+    bytes_in: int
+    """In the range, like all that follows."""
+    bytes_out: int
+    connections: int
+    last_used: int | None
+    sources: list[SourceShare]
+    """How the name was found, most bytes first."""
+    sources_from: int | None
+    """From when on ``sources`` was looked up (only raw flows have it); null when there are none in the range."""
+    meta: Meta
+
+
+class ApplicationShare(msgspec.Struct, frozen=True):
+    id: int
+    name: str
+    executable: str
+    user: str
+    bytes_in: int
+    bytes_out: int
+    last_used: int
+
+
+class BrowserRow(msgspec.Struct, frozen=True):
+    name: str
+    bytes_in: int
+    bytes_out: int
+    share: float
+    """Of all bytes of the answer, those of no browser included; 0 to 1."""
+    connections: int
+    hosts: int
+    domains: int
+    """Distinct ones it used; of a single domain's browsers that is 1."""
+    last_used: int
+    applications: list[ApplicationShare]
+    """Largest first: one for each user and program."""
+
+
+class BrowsersAnswer(msgspec.Struct, frozen=True):
+    """``GET /api/browsers`` and ``GET /api/domains/{domain_id}/browsers``."""
+
+    browsers: list[BrowserRow]
+    """Largest first."""
+    others_bytes_in: int
+    """Of applications that are no browser, and of none known."""
+    others_bytes_out: int
+    total_bytes_in: int
+    total_bytes_out: int
+    meta: Meta
+
+
+class InterfaceRow(msgspec.Struct, frozen=True):
+    name: str
+    addresses: list[str]
+    captured: bool
+    speed_mbit: int | None
+
+
+class SettingsState(msgspec.Struct, frozen=True):
+    """What a host shall do, and what it says it does."""
+
+    desired_version: int | None
+    """Null when the bus could not be asked."""
+    actual_version: int | None
+    desired_interval: int | None
+    """Seconds; null for what the host's own settings say."""
+    actual_interval: int | None
+    desired_paused: bool | None
+    actual_paused: bool | None
+
+
+class CauseSum(msgspec.Struct, frozen=True):
+    cause: str
+    """Label of `Cause`."""
+    bytes_in: int
+    """Signed: a difference may be negative."""
+    bytes_out: int
+    packets_in: int
+    packets_out: int
+
+
+class InterfaceConservation(msgspec.Struct, frozen=True):
+    """Where the bytes of an interface's counter went: the causes sum to the counter."""
+
+    interface: str
+    counter_in: int
+    counter_out: int
+    causes: list[CauseSum]
+
+
+class ConservationAnswer(msgspec.Struct, frozen=True):
+    """``GET /api/hosts/{id}/conservation``."""
+
+    host: str
+    interfaces: list[InterfaceConservation]
+    total_in: int
+    total_out: int
+    causes: list[CauseSum]
+    """Of all interfaces together, in the order of the vocabulary."""
+    meta: Meta
+
+
+class HostAnswer(msgspec.Struct, frozen=True):
+    """``GET /api/hosts/{id}``."""
+
+    host: HostRow
+    first_seen: int
+    started_at: int | None
+    spool_bytes: int
+    interfaces: list[InterfaceRow]
+    settings: SettingsState
+    meta: Meta
+
+
+class ProtocolRow(msgspec.Struct, frozen=True):
+    protocol: str
+    """Word or number."""
+    port: int
+    """Server's port; 0 for those that have none or are not kept one by one."""
+    bytes_in: int
+    bytes_out: int
+    connections: int
+    last_used: int
+
+
+class ProtocolsAnswer(msgspec.Struct, frozen=True):
+    """``GET /api/protocols``."""
+
+    protocols: list[ProtocolRow]
+    others_count: int
+    others_bytes_in: int
+    others_bytes_out: int
+    total_bytes_in: int
+    total_bytes_out: int
+    meta: Meta
+
+
+class RemoteRow(msgspec.Struct, frozen=True):
+    remote: str
+    bytes_in: int
+    bytes_out: int
+    connections: int
+    domains: list[str]
+    """Names it was reached by, most bytes first, at most five."""
+    last_used: int
+
+
+class RemotesAnswer(msgspec.Struct, frozen=True):
+    """``GET /api/remotes``."""
+
+    remotes: list[RemoteRow]
+    others_count: int
+    others_bytes_in: int
+    others_bytes_out: int
+    total_bytes_in: int
+    total_bytes_out: int
+    meta: Meta
+
+
+class FlowRow(msgspec.Struct, frozen=True):
+    """One flow key in one interval."""
+
+    time: int
+    """Start of the interval."""
+    host: str
+    app: str
+    app_id: int
+    domain: str
+    domain_id: int
+    site: str
+    scope: str
+    protocol: str
+    port: int
+    role: str
+    remote: str
+    bytes_in: int
+    bytes_out: int
+    packets_in: int
+    packets_out: int
+    retrans: int | None
+    connections: int
+    domain_source: str
+    process_source: str
+
+
+class FlowsAnswer(msgspec.Struct, frozen=True):
+    """``GET /api/flows``."""
+
+    flows: list[FlowRow]
+    """Newest first."""
+    next: str | None
+    """Give it as ``after`` for the next page; null at the end."""
+    meta: Meta
+
+
+class HeatmapCell(msgspec.Struct, frozen=True):
+    day: int
+    """1 Monday … 7 Sunday."""
+    hour: int
+    """0 … 23."""
+    bytes_in: int | None
+    """Sum over all such hours of the range; null when none of them was measured."""
+    bytes_out: int | None
+    measured: float
+    """Share (0 to 1) of its host-time in the range that was measured."""
+
+
+class HeatmapAnswer(msgspec.Struct, frozen=True):
+    """``GET /api/historical/heatmap``."""
+
+    cells: list[HeatmapCell]
+    """168, by day, then hour."""
+    meta: Meta
+
+
+class HistoryAnswer(msgspec.Struct, frozen=True):
+    """``GET /api/historical/daily``, ``weekly`` and ``monthly``."""
+
+    period: str
+    """``day``, ``week`` or ``month``."""
+    starts: list[int]
+    """Of each period, midnight in the zone; the last ends at ``meta.end``."""
+    series: list[TimelineSeries]
+    meta: Meta
+
+
+class Change(msgspec.Struct, frozen=True):
+    id: int
+    name: str
+    bytes: int
+    """In and out together, in the range."""
+    before_bytes: int
+    change: int
+    """``bytes - before_bytes``."""
+
+
+class CompareAnswer(msgspec.Struct, frozen=True):
+    """``GET /api/historical/compare``."""
+
+    by: str
+    changes: list[Change]
+    """Largest change first, whether up or down."""
+    count: int
+    """All that have traffic in either range."""
+    total_bytes: int
+    before_total_bytes: int
+    meta: Meta
+    before_meta: Meta
+
+
+class CompletionOffer(msgspec.Struct, frozen=True, rename={"start": "from", "end": "to"}):
+    """The characters from ``from`` to ``to`` of the text are replaced by ``insert``."""
+
+    label: str
+    insert: str
+    kind: str
+    """``field``, ``operator``, ``value`` or ``keyword``."""
+    start: int
+    """Offset in characters (code points), from 0."""
+    end: int
+    about: str
+
+
+class CompletionsAnswer(msgspec.Struct, frozen=True):
+    """``GET /api/filter/complete``."""
+
+    completions: list[CompletionOffer]
+    canonical: str | None
+    """The whole text in its canonical form; null while it is not a filter."""
+    problem: str
+    """Why it is none, in plain words; empty when it is one."""
+    problem_start: int | None
+    """Offset in characters of what is wrong."""
+    problem_end: int | None
+
+
+class TierAbout(msgspec.Struct, frozen=True):
+    name: str
+    dropped_before: int | None
+    """All before was dropped by retention; null when nothing was."""
+    stored_until: int | None
+    """Later buckets are computed when they are asked for; null for raw."""
+    retention_days: int | None
+    """In force; null is for ever, or not known (``AboutAnswer.retention_known``)."""
+
+
+class AboutAnswer(msgspec.Struct, frozen=True):
+    """``GET /api/about``."""
+
+    version: str
+    backend: str
+    """``postgresql`` or ``timescaledb``."""
+    database_version: str
+    timezone: str
+    """Of the daily tier's days."""
+    created_at: int
+    tiers: list[TierAbout]
+    retention_known: bool
+    """False when the bus could not be asked."""
+    hosts: int
+    agent_versions: list[str]
 
 
 class LiveEvent(msgspec.Struct, frozen=True):
@@ -249,4 +663,13 @@ class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
     """What is wrong and what to do, in plain words."""
     parameter: str | None = None
     """The query parameter or body field that is wrong, where it is one."""
+    start: int | None = None
+    """Offset in characters (from 0) of what is wrong in a filter; people count columns from 1."""
+    end: int | None = None
+    suggestion: str | None = None
+    """What to write instead, for a filter."""
+    tier: str | None = None
+    """The tier that could answer a refused filter."""
     type: str = "about:blank"
+    command: str | None = None
+    """Id of the command that was refused."""

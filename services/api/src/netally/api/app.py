@@ -16,9 +16,10 @@ from litestar import Litestar
 from litestar.di import Provide
 from litestar.exceptions import HTTPException
 
-from netally.api import applications, documents, domains, hosts, live_stream, sessions, state, stats
+from netally.api import applications, commands, config, documents, domains, hosts, live_stream, sessions, state, stats
 from netally.api.access import TOKEN_FILE, Access
 from netally.api.bus import LiveBus
+from netally.api.command_bus import CommandBus
 from netally.api.database import STATEMENT_TIMEOUT, Database
 from netally.api.documents import openapi_config
 from netally.api.guarding import ClientPresence, Credentials, add_security_headers, check_parameters
@@ -82,11 +83,23 @@ def create_app(
             state.ready,
             state.prometheus,
             documents.asset,
+            commands.order,
+            commands.kinds,
+            commands.ledger,
+            commands.one,
+            commands.cancel,
+            commands.events,
+            config.aggregate,
+            config.cleanup,
+            config.refresh_cache,
+            config.change,
+            config.show,
         ],
         dependencies={
             "access": provide(access),
             "bus": provide(bus),
             "clock": provide(clock),
+            "command_bus": provide(CommandBus(bus, database, clock)),
             "database": provide(database),
             "feed": provide(feed),
             "live": provide(traffic),

@@ -32,6 +32,11 @@ class LiveBus:
         self._client = await connect(self._url, "netally-api", self._on_state)
         await self._client.subscribe(f"{subjects.LIVE}.*", cb=self._on_message)
 
+    @property
+    def client(self) -> Client | None:
+        """The connection, for what else is asked on the bus; None before the first one."""
+        return self._client
+
     async def close(self) -> None:
         if self._client is not None:
             await self._client.close()
