@@ -1,4 +1,5 @@
-"""The command line: ``netally up``, ``netally login``, ``netally doctor``, ``netally replay``."""
+"""The command line: ``netally up``, ``netally login``, ``netally doctor``, ``netally replay``,
+``netally run …``, ``netally export``."""
 
 from __future__ import annotations
 
@@ -9,6 +10,7 @@ import sys
 import click
 
 from netally.cli import settings as cli_settings
+from netally.cli.operations import export, run
 from netally.cli.plain_error import PlainError, in_plain_words
 from netally.cli.replay import replay
 from netally.telemetry.settings import SettingsError
@@ -68,6 +70,8 @@ def doctor() -> None:
 
 
 cli.add_command(replay)
+cli.add_command(run)
+cli.add_command(export)
 
 
 def main() -> None:

@@ -27,6 +27,8 @@ class CliSettings(msgspec.Struct, frozen=True):
     """Port of the pages."""
     api_port: int = 7501
     """Port of the API."""
+    api_url: str = ""
+    """The API that `netally run` and `netally export` talk to; absent: the one of `netally up` on this machine."""
     aggregator_port: int = 7502
     """Probes and metrics of the aggregator, on 127.0.0.1; 0 = off."""
     capture_port: int = 7503
