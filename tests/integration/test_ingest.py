@@ -262,3 +262,23 @@ async def test_the_newest_report_of_each_agent_is_kept(js: JetStreamContext, dat
 
     await eventually(stored)
     assert await database.fetchval("SELECT interfaces -> 0 ->> 'name' FROM agent LIMIT 1") == "eth0"
+
+
+async def test_an_agent_whose_clock_is_off_is_known(
+    js: JetStreamContext, database: asyncpg.Connection, aggregator: AggregatorProcess
+) -> None:
+    now = int(time.time() * 1000)
+    for host, ahead in (("good", 0), ("slow", -3_600_000), ("fast", 172_800_000)):
+        # The last is what counts, though the clock was put back meanwhile.
+        for wrong in (7_200_000, ahead):
+            await js.publish(subjects.agents(host), encode_json(make_agent_report(host=host, time=now + wrong)))
+
+    async def stored() -> bool:
+        rows = await database.fetch("SELECT name, clock_offset_ms FROM agent JOIN host ON id = host_id")
+        return {row["name"]: round(row["clock_offset_ms"] / 60_000) for row in rows} == {
+            "good": 0,
+            "slow": -60,
+            "fast": 2_880,
+        }
+
+    await eventually(stored)

@@ -8,18 +8,28 @@ from unittest.mock import Mock
 import pytest
 from nats.aio.msg import Msg
 
-from netally.aggregator.agents import AgentSink
+from netally.aggregator.agents import AgentSink, Received
 from netally.contracts.wire import UndecodableError, encode_json
-from tests.builders import make_agent_report
+from tests.builders import START, make_agent_report
 
 
-def decode(subject: str, **changes: Any) -> object:
+def decode(subject: str, stored: int = START, **changes: Any) -> Received:
     body = encode_json(make_agent_report(**changes))
-    return AgentSink(Mock(), lambda: 0).decode(Msg(Mock(), subject=subject, data=body))
+    reply = f"$JS.ACK.AGENTS.aggregator.1.7.7.{stored * 1_000_000}.0"
+    return AgentSink(Mock(), lambda: 0).decode(Msg(Mock(), subject=subject, reply=reply, data=body))
 
 
 def test_a_report_on_its_own_subject_is_read() -> None:
-    assert decode("agents.v1.a", host="a") == make_agent_report(host="a")
+    assert decode("agents.v1.a", host="a").report == make_agent_report(host="a")
+
+
+@pytest.mark.parametrize("offset", [0, 90_000, -86_400_000])
+def test_the_clock_is_measured_against_the_time_of_storing(offset: int) -> None:
+    assert decode("agents.v1.a", stored=START - offset, host="a").clock_offset == offset
+
+
+def test_a_replay_has_no_clock_that_could_be_off() -> None:
+    assert decode("agents.v1.a", stored=START + 10**9, host="a", kind="replay").clock_offset is None
 
 
 @pytest.mark.parametrize(

@@ -3,18 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import asyncpg
+import structlog
 from nats.aio.msg import Msg
 
 from netally.aggregator.dimensions import Dimensions
 from netally.aggregator.metrics import AGENT_REPORTS
 from netally.bus import subjects
-from netally.contracts.agent import AgentReported
+from netally.contracts.agent import CLOCK_TOLERANCE_MS, AgentReported
 from netally.contracts.wire import UndecodableError, decode_json, encode_json
 from netally.store import sql
 
 KINDS = ("agent", "replay")
+
+log = structlog.get_logger()
+
+
+class Received(NamedTuple):
+    report: AgentReported
+    clock_offset: int | None
+    """Milliseconds by which the agent's clock is ahead of the bus's. Not of ours: a report may wait for days in the
+    stream. None for a replay, which speaks of another time.
+    """
 
 
 class AgentSink:
@@ -26,12 +38,13 @@ class AgentSink:
         self._pool = pool
         self._dimensions = Dimensions(pool)
         self._clock = clock
+        self._off: set[str] = set()
 
     def dimensions(self) -> Dimensions:
         """Its caches of ids."""
         return self._dimensions
 
-    def decode(self, message: Msg) -> AgentReported:
+    def decode(self, message: Msg) -> Received:
         report = decode_json(message.data, AgentReported)
         if not report.host or subjects.agents(report.host) != message.subject:
             raise UndecodableError(f"it says it is from host {report.host!r}, which publishes elsewhere")
@@ -40,15 +53,19 @@ class AgentSink:
         for name in ("time", "started_at"):
             if not 0 <= getattr(report, name) < 2**53:
                 raise UndecodableError(f"{name} {getattr(report, name)} is out of range")
-        return report
+        if report.kind != "agent":
+            return Received(report, None)
+        return Received(report, report.time - round(message.metadata.timestamp.timestamp() * 1000))
 
-    def weight(self, item: AgentReported) -> int:
+    def weight(self, item: Received) -> int:
         return 1
 
-    async def write(self, items: Sequence[AgentReported]) -> None:
-        newest = {report.host: report for report in sorted(items, key=lambda report: report.time)}
+    async def write(self, items: Sequence[Received]) -> None:
+        # By the bus's clock: the agent's own may have been set back.
+        newest = {item.report.host: item for item in sorted(items, key=_stored_at)}
         ids = await self._dimensions.hosts.ids(newest)
-        reports = [newest[host] for host in sorted(newest, key=lambda host: ids[host])]
+        received = [newest[host] for host in sorted(newest, key=lambda host: ids[host])]
+        reports = [item.report for item in received]
         host_ids = [ids[report.host] for report in reports]
         async with self._pool.acquire() as connection, connection.transaction():
             await sql.execute(
@@ -71,14 +88,29 @@ class AgentSink:
                 ring_drops=[report.ring_drops for report in reports],
                 settings_versions=[report.settings_version for report in reports],
                 interfaces=[encode_json(report.interfaces).decode() for report in reports],
+                clock_offsets=[item.clock_offset for item in received],
             )
             await sql.execute(
                 connection, "set_host_kinds", host_ids=host_ids, kinds=[report.kind for report in reports]
             )
         AGENT_REPORTS.inc(len(reports))
+        for item in received:
+            self._watch_clock(item)
 
-    async def write_off(self, item: AgentReported) -> None:
+    def _watch_clock(self, item: Received) -> None:
+        host, offset = item.report.host, item.clock_offset or 0
+        if abs(offset) <= CLOCK_TOLERANCE_MS:
+            self._off.discard(host)
+        elif host not in self._off:
+            self._off.add(host)
+            log.warning("clock of an agent is off: its rows are placed wrongly", host=host, ahead_seconds=offset / 1000)
+
+    async def write_off(self, item: Received) -> None:
         """Nothing waits for a report."""
 
     def forget(self) -> None:
         self._dimensions.forget()
+
+
+def _stored_at(item: Received) -> int:
+    return item.report.time - (item.clock_offset or 0)
