@@ -18,6 +18,10 @@ TESTED_ELSEWHERE = {
     "api/app.py": "tests/integration",
     "capture/app.py": "tests/integration",
     "web/app.py": "tests/integration",
+    # Nothing but their dealings with real servers.
+    "aggregator/deadletters.py": "tests/integration",
+    "aggregator/pull.py": "tests/integration",
+    "aggregator/writer.py": "tests/integration",
 }
 """Modules with code and without a unit test file of their own, and the folder where they are tested."""
 
