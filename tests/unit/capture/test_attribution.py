@@ -11,6 +11,7 @@ from scapy.layers.inet import IP, TCP, UDP
 from scapy.layers.l2 import Ether
 from scapy.packet import Packet as ScapyPacket
 
+from netally.capture import process_table
 from netally.capture.attribution import Attribution, first_ephemeral_port
 from netally.capture.dissector import dissect
 from netally.capture.flow_names import FlowNames
@@ -24,6 +25,13 @@ from tests.builders import packed
 
 ME, DNS_SERVER, PEER = "10.0.0.5", "10.0.0.1", "93.184.216.34"
 LO = 1
+
+
+@pytest.fixture(autouse=True)
+def _all_are_new(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine that runs other things meanwhile starts many processes after those of a test."""
+    monkeypatch.setattr(process_table, "NEWEST", 1_000_000)
+    monkeypatch.setattr(process_table, "KNOWN_OWNERS", 1_000_000)
 
 
 class Machine:

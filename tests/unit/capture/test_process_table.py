@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from netally.capture import process_table
 from netally.capture.process_table import ProcessTable
 
 CONNECTOR = """
@@ -21,6 +22,13 @@ import os
 print(*(os.fstat(each.fileno()).st_ino for each in sockets), flush=True)
 sys.stdin.read()
 """
+
+
+@pytest.fixture(autouse=True)
+def _all_are_new(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine that runs other things meanwhile starts many processes after those of a test."""
+    monkeypatch.setattr(process_table, "NEWEST", 1_000_000)
+    monkeypatch.setattr(process_table, "KNOWN_OWNERS", 1_000_000)
 
 
 class Clock:
