@@ -143,7 +143,10 @@ def test_packets_reach_the_api_and_the_page() -> None:
         assert domains["files.netally.test"]["bytes_in"] == pytest.approx(3_000_000, rel=0.1)
         # Most bytes first: the download by its ClientHello, then the question that went before it.
         assert domains["files.netally.test"]["sources"] == ["tls_sni", "dns_query"]
-        assert [user["name"] for user in domains["files.netally.test"]["applications"]] == ["curl"]
+        # The download is curl's; its DNS question may have come from a socket too short-lived to be found.
+        users = domains["files.netally.test"]["applications"]
+        assert users[0]["name"] == "curl"
+        assert sum(user["bytes"] for user in users[1:]) < 1000
         assert domains["stream.netally.test"]["bytes_out"] >= 400 * 1028
         assert "dns" in domains["stream.netally.test"]["sources"]
 

@@ -32,6 +32,6 @@ def test_the_frame_says_where_one_is_and_in_which_theme() -> None:
     frame = rendering.Frame("Sign in", "/login", "dark", "UTC", "UTC", True, VERSION, "/login", signed_in=False)
     tree = LexborHTMLParser(rendering.render("login.html.j2", frame=frame, problem="Wrong <code>.", back="/hosts"))
     assert one(tree, "html").attributes["data-theme"] == "dark"
-    assert one(tree, "title").text() == "Sign in · Netally"
+    assert one(tree, "head > title").text() == "Sign in · Netally"
     assert one(tree, "[role=alert]").text(strip=True) == "Wrong <code>."
-    assert one(tree, "input[name=back]").attributes["value"] == "/hosts"
+    assert one(tree, "main input[name=back]").attributes["value"] == "/hosts"
