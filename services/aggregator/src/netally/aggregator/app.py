@@ -24,7 +24,7 @@ from netally.aggregator.live_settings import LiveSettings
 from netally.aggregator.readiness import Readiness
 from netally.aggregator.settings import AggregatorSettings
 from netally.aggregator.stream_watch import provision, watch
-from netally.aggregator.writer import STATEMENT_TIMEOUT, Writer
+from netally.aggregator.writer import Writer
 from netally.bus import connection, streams
 from netally.store import database, migrate
 from netally.telemetry.logging import configure_logging
@@ -151,7 +151,9 @@ async def _open_database(
     while True:
         try:
             deployment = await migrate.migrate(database_settings, settings.timezone)
-            pool = await database.open_pool(database_settings, NAME, statement_timeout=STATEMENT_TIMEOUT)
+            pool = await database.open_pool(
+                database_settings, NAME, statement_timeout=settings.database_timeout_seconds
+            )
         except migrate.MigrationError as error:
             readiness.wait_for("database", str(error))
         except database.AWAY as error:

@@ -19,6 +19,7 @@ from netally.aggregator.command_intake import Intake
 from netally.aggregator.command_ledger import CommandLedger
 from netally.aggregator.command_runner import CommandRunner, Handler
 from netally.aggregator.dimensions import Dimensions
+from netally.aggregator.export_command import ExportCommand
 from netally.aggregator.fleet_commands import FleetCommands
 from netally.aggregator.live_settings import LiveSettings
 from netally.aggregator.maintenance_commands import MaintenanceCommands
@@ -84,6 +85,7 @@ async def run(
             "purge": maintenance.purge,
             "set-retention": maintenance.set_retention,
             "set-config": maintenance.set_config,
+            "export": ExportCommand(pool, js, clock).export,
             "refresh-cache": fleet.refresh_cache,
             "pause": fleet.pause,
             "resume": fleet.resume,

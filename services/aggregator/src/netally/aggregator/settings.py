@@ -27,6 +27,8 @@ class AggregatorSettings(msgspec.Struct, frozen=True):
     exports_max_bytes: Annotated[int, Meta(ge=LEAST_EXPORTS_BYTES)] = 2 * GIB
     """Most bytes of all exported files together; each is kept for three days."""
 
+    database_timeout_seconds: Annotated[float, Meta(ge=1, le=3_600)] = 45.0
+    """Longest a statement of the ingest may take; a database that hangs longer counts as away."""
     ack_wait_seconds: Annotated[float, Meta(ge=1, le=3_600)] = ACK_WAIT
     """What a crashed aggregator had in hand is delivered again after this."""
 

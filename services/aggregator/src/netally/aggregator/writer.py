@@ -18,8 +18,6 @@ from netally.contracts.flow import FlowsObserved
 from netally.store import rollups, sql, tables
 from netally.store.partitions import DAY_MS, DayPartitions, days_of
 
-STATEMENT_TIMEOUT = 45.0
-"""Seconds for one statement, for the pool; a database that hangs longer counts as away."""
 IDLE_TIMEOUT_MS = "60000"
 
 INVALID = "invalid"

@@ -16,7 +16,24 @@ from litestar import Litestar
 from litestar.di import Provide
 from litestar.exceptions import HTTPException
 
-from netally.api import applications, commands, config, documents, domains, hosts, live_stream, sessions, state, stats
+from netally.api import (
+    about,
+    applications,
+    browsers,
+    commands,
+    config,
+    documents,
+    domains,
+    export,
+    filter_completion,
+    flows,
+    historical,
+    hosts,
+    live_stream,
+    sessions,
+    state,
+    stats,
+)
 from netally.api.access import TOKEN_FILE, Access
 from netally.api.bus import LiveBus
 from netally.api.command_bus import CommandBus
@@ -26,7 +43,7 @@ from netally.api.guarding import ClientPresence, Credentials, add_security_heade
 from netally.api.live import LiveTraffic
 from netally.api.live_feed import LiveFeed
 from netally.api.problems import ProblemError, on_any_exception, on_http_exception, on_problem
-from netally.api.reading import Clock
+from netally.api.reading import Clock, asking
 from netally.api.settings import Settings
 from netally.telemetry.logging import configure_logging
 from netally.telemetry.settings import SettingsError, load_settings
@@ -71,9 +88,32 @@ def create_app(
         route_handlers=[
             stats.bandwidth,
             stats.timeline,
+            stats.summary,
             applications.applications,
+            applications.application,
+            applications.application_timeline,
+            applications.application_domains,
+            applications.application_hosts,
             domains.domains,
+            domains.top_domains,
+            domains.domain,
+            domains.domain_timeline,
+            domains.domain_browsers,
+            domains.domain_applications,
+            browsers.browsers,
             hosts.hosts,
+            hosts.host,
+            hosts.conservation,
+            flows.protocols,
+            flows.remotes,
+            flows.flows,
+            historical.daily,
+            historical.weekly,
+            historical.monthly,
+            historical.heatmap,
+            historical.compare,
+            filter_completion.complete_filter,
+            about.about,
             live_stream.live,
             sessions.make_code,
             sessions.log_in,
@@ -94,9 +134,13 @@ def create_app(
             config.refresh_cache,
             config.change,
             config.show,
+            export.export,
+            export.download,
+            export.manifest,
         ],
         dependencies={
             "access": provide(access),
+            "asked": Provide(asking, sync_to_thread=False),
             "bus": provide(bus),
             "clock": provide(clock),
             "command_bus": provide(CommandBus(bus, database, clock)),

@@ -35,6 +35,8 @@ BUS_TROUBLE = (nats.errors.Error, JetStreamError, OSError, TimeoutError)
 ADVICE = "Ask again in a moment."
 TAKEN_WITHIN = 1.0
 """Seconds an aggregator has to take or refuse a command before it is told as waiting."""
+LONGEST_UNTAKEN = 30.0
+"""Seconds after which a command that no aggregator has taken is not waited for, however long its end would be."""
 LOOK_EVERY = 1.0
 """Seconds after which the ledger is read although no outcome was heard."""
 MOST_WAITING = 50
@@ -113,7 +115,7 @@ class CommandBus:
             passed = loop.time() - began
             if row is not None and (row.state in FINAL_STATES or passed >= wait):
                 return row
-            if row is None and passed >= max(wait, TAKEN_WITHIN):
+            if row is None and passed >= min(max(wait, TAKEN_WITHIN), LONGEST_UNTAKEN):
                 return waiting_row(command)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(min(LOOK_EVERY, max(0.05, max(wait, TAKEN_WITHIN) - passed))):

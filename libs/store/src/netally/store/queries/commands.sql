@@ -100,3 +100,20 @@ SELECT id FROM domain WHERE name = :name AND deleted_at IS NULL AND id <> 0;
 
 -- name: command_signing_key
 SELECT key FROM command_signing;
+
+-- name: agents_complete
+-- Until when each host's agent has sent everything; null when it has sent nothing.
+SELECT host.name, max(ledger.complete_until) AS complete_until
+FROM host
+JOIN agent ON agent.host_id = host.id
+LEFT JOIN ledger ON ledger.host_id = host.id
+WHERE host.kind = 'agent' AND host.deleted_at IS NULL AND (:hosts::integer[] IS NULL OR host.id = ANY (:hosts))
+GROUP BY host.name
+ORDER BY host.name;
+
+-- name: hosts_of
+SELECT id, kind FROM host WHERE name = :name AND deleted_at IS NULL AND id <> 0;
+
+-- name: export_session!
+-- Until the connection goes back to the pool.
+SET work_mem = '64MB';
