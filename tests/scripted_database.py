@@ -8,18 +8,21 @@ from typing import Any, cast
 from zoneinfo import ZoneInfo
 
 from netally.api.database import Database, Rows
+from netally.store.counted import Counted
 
 
 class ScriptedDatabase:
     def __init__(self, zone: str = "UTC", **statements: list[dict[str, Any]]) -> None:
         self.zone = ZoneInfo(zone)
-        self.statements = {"coverage_by_host": [], "coverage_by_bucket": [], **statements}
+        self.statements = {"coverage_by_host": [], "coverage_by_bucket": [], "tiers_held": [], **statements}
         self.asked: dict[str, dict[str, Any]] = {}
+        self.counted: dict[str, Counted | None] = {}
 
     @asynccontextmanager
     async def read(self, advice: str) -> AsyncIterator[tuple[Rows, ZoneInfo]]:
-        async def rows(statement: str, /, **arguments: Any) -> list[Any]:
+        async def rows(statement: str, counted: Counted | None = None, /, **arguments: Any) -> list[Any]:
             self.asked[statement] = arguments
+            self.counted[statement] = counted
             return self.statements[statement]
 
         yield rows, self.zone

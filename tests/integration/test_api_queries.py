@@ -140,7 +140,8 @@ async def test_domains_equal_brute_force(loaded: Loaded) -> None:
             users = sums(own, lambda flow: flow.app_id)
             order = sorted(users, key=lambda app: (-sum(users[app]), app))[:5]
             assert row["applications"] == [
-                {"id": app, "name": loaded.traffic.apps[app][0], "bytes": sum(users[app])} for app in order
+                {"id": app, "name": loaded.traffic.apps[app][0], "bytes": sum(users[app]), "browser": ""}
+                for app in order
             ]
             if answer["meta"]["tier"] == "raw" and row["id"]:
                 how = sums(own, lambda flow: flow.domain_source)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from netally.api.applications import applications
+from netally.api.reading import Asking
 from netally.contracts.queries import ApplicationRow
 from tests.scripted_database import ScriptedDatabase, make_fleet_row
 
@@ -25,7 +26,7 @@ async def test_rows_become_the_answer_with_its_totals() -> None:
     }
     database = ScriptedDatabase(fleet=[make_fleet_row(1, "web-1")], applications=[row])
     answer = await applications.fn(
-        database=database.as_database(), clock=lambda: NOW, range_="15m", limit=1, sort="bytes_out"
+        asked=Asking(database.as_database(), lambda: NOW, range_="15m"), limit=1, offset=2, sort="bytes_out"
     )
     assert answer.applications == [
         ApplicationRow(
@@ -43,4 +44,7 @@ async def test_rows_become_the_answer_with_its_totals() -> None:
     ]
     assert (answer.others_count, answer.others_bytes_in, answer.total_bytes_out) == (3, 15, 8)
     asked = database.asked["applications"]
-    assert (asked["limit"], asked["sort"], asked["both_sides"], asked["hosts"]) == (1, "bytes_out", False, None)
+    assert (asked["limit"], asked["offset"], asked["sort"]) == (1, 2, "bytes_out")
+    counted = database.counted["applications"]
+    assert counted is not None
+    assert (counted.both_sides, counted.hosts) == (False, None)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from netally.api.domains import domains
+from netally.api.reading import Asking
 from netally.contracts.codes import DomainSource
 from netally.contracts.queries import DomainUser
 from tests.scripted_database import ScriptedDatabase, make_fleet_row
@@ -21,15 +22,20 @@ async def test_rows_become_the_answer_with_users_and_sources_in_words() -> None:
         "all_bytes_in": 10,
         "all_bytes_out": 2,
         "app_ids": [7, 0],
-        "app_names": ["curl", ""],
+        "app_names": ["firefox", ""],
+        "app_executables": ["/usr/bin/firefox", ""],
         "app_bytes": [9, 3],
         "sources": [int(DomainSource.TLS_SNI), int(DomainSource.DNS), 99],
     }
     database = ScriptedDatabase(fleet=[make_fleet_row(1, "web-1")], domains=[row])
-    answer = await domains.fn(database=database.as_database(), clock=lambda: NOW, host=["web-1"])
+    answer = await domains.fn(asked=Asking(database.as_database(), lambda: NOW, hosts=["web-1"]))
     (found,) = answer.domains
-    assert found.applications == [DomainUser(id=7, name="curl", bytes=9), DomainUser(id=0, name="", bytes=3)]
+    assert found.applications == [
+        DomainUser(id=7, name="firefox", bytes=9, browser="Firefox"),
+        DomainUser(id=0, name="", bytes=3),
+    ]
     # A code of a newer version is shown as its number rather than hidden.
     assert found.sources == ["tls_sni", "dns", "99"]
     assert (answer.others_count, answer.total_bytes_in) == (0, 10)
-    assert database.asked["domains"]["hosts"] == [1]
+    assert database.counted["domains"] is not None
+    assert database.counted["domains"].hosts == [1]

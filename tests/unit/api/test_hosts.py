@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from netally.api.hosts import hosts
+from netally.api.reading import Asking
 from tests.scripted_database import ScriptedDatabase, make_fleet_row
 
 NOW = 1_000_000_000_000
@@ -22,9 +23,9 @@ async def test_every_host_is_listed_with_its_state_and_traffic() -> None:
             make_fleet_row(3, "c", **NEVER),
             make_fleet_row(4, "d.pcap", kind="replay"),
         ],
-        host_traffic=[{"host_id": 1, "bytes_in": 10, "bytes_out": 2}, {"host_id": 4, "bytes_in": 5, "bytes_out": 0}],
+        sums_by=[{"id": 1, "bytes_in": 10, "bytes_out": 2}, {"id": 4, "bytes_in": 5, "bytes_out": 0}],
     )
-    answer = await hosts.fn(database=database.as_database(), clock=lambda: NOW)
+    answer = await hosts.fn(asked=Asking(database.as_database(), lambda: NOW))
     assert [(row.name, row.state, row.bytes_in) for row in answer.hosts] == [
         ("a", "reporting", 10),
         ("b", "silent", 0),
@@ -36,10 +37,12 @@ async def test_every_host_is_listed_with_its_state_and_traffic() -> None:
     assert answer.meta.hosts_missing == ["b", "c"]
     assert answer.meta.hosts_expected == 3
     # Each host's own figures: replayed captures have theirs here.
-    assert database.asked["host_traffic"]["scopes"] == [0, 1, 2, 4, 5]
+    counted = database.counted["sums_by"]
+    assert counted is not None
+    assert (counted.scopes, counted.both_sides, counted.hosts) == ([0, 1, 2, 4, 5], True, [1, 2, 3, 4])
 
 
 async def test_only_the_asked_hosts_are_listed() -> None:
-    database = ScriptedDatabase(fleet=[make_fleet_row(1, "a"), make_fleet_row(2, "b")], host_traffic=[])
-    answer = await hosts.fn(database=database.as_database(), clock=lambda: 10**12, host=["b"])
+    database = ScriptedDatabase(fleet=[make_fleet_row(1, "a"), make_fleet_row(2, "b")], sums_by=[])
+    answer = await hosts.fn(asked=Asking(database.as_database(), lambda: 10**12, hosts=["b"]))
     assert [row.name for row in answer.hosts] == ["b"]

@@ -6,6 +6,7 @@ import pytest
 
 from netally.api.live import LiveTraffic
 from netally.api.problems import ProblemError, unavailable
+from netally.api.reading import Asking
 from netally.api.stats import bandwidth, timeline
 from tests.builders import START, make_live_sample
 from tests.scripted_database import ScriptedDatabase, make_fleet_row
@@ -26,11 +27,7 @@ def hour_of_points(split: str, **changes: Any) -> Any:
         **changes,
     )
     return timeline.fn(
-        database=database.as_database(),
-        clock=lambda: START,
-        from_=str(START - 2 * HOUR),
-        bucket="30m",
-        split=split,
+        asked=Asking(database.as_database(), lambda: START, from_=str(START - 2 * HOUR)), bucket="30m", split=split
     )
 
 

@@ -61,19 +61,22 @@ def host_state(row: Mapping[str, Any]) -> HostState:
     )
 
 
-def fleet_of(known: Sequence[HostState], names: Sequence[str] | None) -> Fleet:
+def fleet_of(known: Sequence[HostState], names: Sequence[str] | None, filtered: Sequence[str] | None = None) -> Fleet:
     """All agents, or the hosts with these names. Raises the 400 for a name that no host has.
 
+    ``filtered`` are names, in lower case, that a filter restricts to further; there an unknown one is no mistake.
     A replayed capture is outside all totals, so its bytes count only where its host is asked for by name.
     """
-    if not names:
-        agents = [host for host in known if host.kind == "agent"]
-        return Fleet(hosts=agents, host_ids=None, scopes=list(COUNTED_SCOPES), both_sides=False)
     by_name = {host.name: host for host in known}
-    for name in names:
+    for name in names or ():
         if name not in by_name:
             raise bad_parameter("host", f"There is no host {name!r}.")
-    hosts = [by_name[name] for name in dict.fromkeys(names)]
+    if not names and filtered is None:
+        agents = [host for host in known if host.kind == "agent"]
+        return Fleet(hosts=agents, host_ids=None, scopes=list(COUNTED_SCOPES), both_sides=False)
+    hosts = [by_name[name] for name in dict.fromkeys(names or by_name)]
+    if filtered is not None:
+        hosts = [host for host in hosts if host.name.lower() in filtered]
     replay = [int(Scope.REPLAY)] if any(host.kind == "replay" for host in hosts) else []
     return Fleet(
         hosts=hosts,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final, Protocol
 from urllib.parse import urlencode, urlsplit, urlunsplit
@@ -13,9 +13,13 @@ import asyncpg
 import structlog
 
 from netally.api import metrics
-from netally.api.problems import unavailable
+from netally.api.problems import ProblemError, bad_filter, unavailable
 from netally.store import sql
-from netally.store.database import DatabaseSettings, connect, plain_words
+from netally.store.counted import Counted
+from netally.store.counted import fetch as fetch_counted
+from netally.store.database import DatabaseSettings, connect, location, plain_words
+from netally.store.filters.errors import FilterError
+from netally.store.filters.names import names_with_prefix
 
 STATEMENT_TIMEOUT: Final = 10.0
 """Seconds."""
@@ -26,9 +30,9 @@ log = structlog.get_logger()
 
 
 class Rows(Protocol):
-    """Runs a statement of ``queries/*.sql`` in the request's snapshot."""
+    """Runs a statement of ``queries/*.sql`` in the request's snapshot; those on traffic with the rows that count."""
 
-    async def __call__(self, statement: str, /, **arguments: Any) -> list[Any]: ...
+    async def __call__(self, statement: str, counted: Counted | None = None, /, **arguments: Any) -> list[Any]: ...
 
 
 class Database:
@@ -70,6 +74,29 @@ class Database:
         Failures become 503 problems; ``advice`` says what to narrow when a statement takes too long. A cancelled
         caller cancels the statement on the server.
         """
+        async with self._snapshot(advice) as (connection, zone):
+
+            async def rows(statement: str, counted: Counted | None = None, /, **arguments: Any) -> list[Any]:
+                started = time.monotonic()
+                try:
+                    if counted is None:
+                        return await sql.fetch(connection, statement, **arguments)
+                    return await fetch_counted(connection, statement, counted, **arguments)
+                finally:
+                    metrics.QUERY_SECONDS.labels(statement).observe(time.monotonic() - started)
+
+            yield rows, zone
+
+    async def names(self, field: str, prefix: str, limit: int) -> Sequence[str]:
+        """Names of a field of the filter language that begin with the prefix; none while the database is away."""
+        try:
+            async with self._snapshot("") as (connection, _):
+                return await names_with_prefix(connection, field, prefix, limit)
+        except ProblemError:
+            return []
+
+    @asynccontextmanager
+    async def _snapshot(self, advice: str) -> AsyncIterator[tuple[sql.Connection, ZoneInfo]]:
         if self._pool is None:
             raise unavailable(f"No figures yet: {self.reason}.")
         try:
@@ -79,14 +106,9 @@ class Database:
             ):
                 deployment = await sql.fetch_row(connection, "deployment")
 
-                async def rows(statement: str, /, **arguments: Any) -> list[Any]:
-                    started = time.monotonic()
-                    try:
-                        return await sql.fetch(connection, statement, **arguments)
-                    finally:
-                        metrics.QUERY_SECONDS.labels(statement).observe(time.monotonic() - started)
-
-                yield rows, zone_of(deployment["timezone"])
+                yield connection, zone_of(deployment["timezone"])
+        except FilterError as error:
+            raise bad_filter(error) from None
         except asyncpg.QueryCanceledError:
             metrics.QUERIES_CANCELLED.labels("timeout").inc()
             raise unavailable(f"The query took longer than {self._timeout:g} s and was ended. {advice}", 10) from None
@@ -107,6 +129,8 @@ class Database:
             return "the database has no tables yet; the aggregator makes them when it starts"
         if isinstance(error, TimeoutError) and self._pool is not None and self._pool.get_idle_size() == 0:
             return "all connections to the database are busy"
+        if isinstance(error, asyncpg.InterfaceError | asyncpg.ConnectionDoesNotExistError):
+            return f"the connection to the database at {location(self._url)} was lost"
         return plain_words(error, self._url)
 
 

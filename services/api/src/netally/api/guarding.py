@@ -16,6 +16,7 @@ from litestar.handlers import BaseRouteHandler
 from litestar.middleware import ASGIMiddleware
 from litestar.params import QueryParameter
 from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
+from litestar.typing import FieldDefinition
 
 from netally.api import metrics
 from netally.api.access import COOKIE, Access
@@ -197,17 +198,28 @@ def check_parameters(connection: ASGIConnection[Any, Any, Any, Any], handler: Ba
     given = connection.query_params
     if not given:
         return
-    known = {
-        field.kwarg_definition.name or name: field
-        for name, field in handler.parsed_fn_signature.parameters.items()
-        if isinstance(field.kwarg_definition, QueryParameter)
-    }
+    known = _query_parameters(handler)
     for name in given:
         if name not in known:
             choice = f"it knows {', '.join(sorted(known))}" if known else "it knows none"
             raise bad_parameter(name[:100], f"There is no parameter {name[:100]!r} here: {choice}.")
         if len(given.getall(name)) > 1 and not known[name].is_non_string_sequence:
             raise bad_parameter(name, f"{name} is given more than once.")
+
+
+def _query_parameters(handler: BaseRouteHandler) -> dict[str, FieldDefinition]:
+    """Name in the address → definition, those of the handler's dependencies included."""
+    providers = handler.resolve_dependencies()
+    signatures = [handler.parsed_fn_signature]
+    signatures += [
+        providers[name].parsed_fn_signature for name in handler.parsed_fn_signature.parameters if name in providers
+    ]
+    return {
+        field.kwarg_definition.name or name: field
+        for signature in signatures
+        for name, field in signature.parameters.items()
+        if isinstance(field.kwarg_definition, QueryParameter)
+    }
 
 
 def peer(connection: ASGIConnection[Any, Any, Any, Any]) -> str:

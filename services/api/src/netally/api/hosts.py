@@ -1,68 +1,161 @@
-"""``GET /api/hosts``."""
+"""``GET /api/hosts``, one host, and where the bytes of its counters went."""
 
 from __future__ import annotations
+
+from collections import defaultdict
+from typing import Any
 
 import msgspec
 from litestar import get
 from litestar.di import NamedDependency
 
-from netally.api.coverage import host_state, state_of
-from netally.api.database import Database
-from netally.api.parameters import From, Hosts, Range, To
-from netally.api.problems import QUERY_PROBLEMS
-from netally.api.reading import Clock, read_table
+from netally.api import ranges
+from netally.api.bus import LiveBus
+from netally.api.coverage import Fleet, host_state, state_of
+from netally.api.parameters import Id
+from netally.api.problems import DETAIL_PROBLEMS, QUERY_PROBLEMS, not_found, refused_parameter
+from netally.api.reading import Asking, Reading, read_table
+from netally.api.wanted_settings import wanted
+from netally.bus import subjects
 from netally.contracts.agent import InterfaceState
-from netally.contracts.codes import Scope
-from netally.contracts.queries import HostRow, HostsAnswer
+from netally.contracts.codes import Cause, Scope
+from netally.contracts.live_settings import HostSettings
+from netally.contracts.queries import (
+    CauseSum,
+    ConservationAnswer,
+    HostAnswer,
+    HostRow,
+    HostsAnswer,
+    InterfaceConservation,
+    InterfaceRow,
+    SettingsState,
+)
+from netally.store.filters.tree import Everything
 
 _interfaces = msgspec.json.Decoder(list[InterfaceState])
+_CAUSES = Cause.labels()
 
 
 @get("/api/hosts", summary="Hosts, their state and their traffic", responses=QUERY_PROBLEMS)
-async def hosts(
-    database: NamedDependency[Database],
-    clock: NamedDependency[Clock],
-    from_: From = None,
-    to: To = None,
-    range_: Range = None,
-    host: Hosts = None,
-) -> HostsAnswer:
+async def hosts(asked: NamedDependency[Asking]) -> HostsAnswer:
     """Every host by name, replayed captures too. `interfaces` are those that are captured."""
-    async with read_table(database, clock, from_, to, range_, host) as (reading, span):
-        traffic = await reading.rows(
-            "host_traffic",
-            tier=span.tier,
-            start=span.start,
-            end=span.end,
-            hosts=reading.fleet.host_ids,
-            # Only replayed captures have rows of this scope, and each of them is a host of its own here.
-            scopes=[*reading.fleet.scopes, int(Scope.REPLAY)],
+    async with read_table(asked) as (reading, span):
+        rows = [
+            row for row in reading.host_rows if reading.fleet.host_ids is None or row["id"] in reading.fleet.host_ids
+        ]
+        return HostsAnswer(hosts=await _host_rows(reading, span, rows), meta=await reading.meta(span))
+
+
+async def _host_rows(reading: Reading, span: ranges.TimeRange, rows: list[Any]) -> list[HostRow]:
+    # A host's own figures hold its side of peer flows whatever its role. Only replayed captures have rows of their
+    # scope, and each of them is a host of its own here.
+    counted = msgspec.structs.replace(
+        reading.counted(span, totals_suffice=True),
+        hosts=[row["id"] for row in rows],
+        scopes=sorted({*reading.fleet.scopes, int(Scope.REPLAY)}),
+        both_sides=True,
+    )
+    used = {
+        row["id"]: (row["bytes_in"], row["bytes_out"])
+        for row in await reading.rows("sums_by", counted, dimension="host")
+    }
+    return [
+        HostRow(
+            id=row["id"],
+            name=row["name"],
+            kind=row["kind"],
+            state=state_of(host_state(row), reading.now),
+            mode=row["mode"] or "",
+            mode_reason=row["mode_reason"] or "",
+            version=row["version"] or "",
+            interval=row["interval_seconds"],
+            reported_at=row["reported_at"],
+            complete_until=row["complete_until"],
+            bytes_in=used.get(row["id"], (0, 0))[0],
+            bytes_out=used.get(row["id"], (0, 0))[1],
+            spool_batches=row["spool_batches"] or 0,
+            lost_batches=row["lost_batches"] or 0,
+            ring_drops=row["ring_drops"] or 0,
+            interfaces=[found.name for found in _interfaces.decode(row["interfaces"] or "[]") if found.captured],
         )
-        meta = await reading.meta(span)
-    used = {row["host_id"]: (row["bytes_in"], row["bytes_out"]) for row in traffic}
-    asked = reading.fleet.host_ids
-    return HostsAnswer(
-        hosts=[
-            HostRow(
-                id=row["id"],
-                name=row["name"],
-                kind=row["kind"],
-                state=state_of(host_state(row), reading.now),
-                mode=row["mode"] or "",
-                mode_reason=row["mode_reason"] or "",
-                version=row["version"] or "",
-                interval=row["interval_seconds"],
-                reported_at=row["reported_at"],
-                complete_until=row["complete_until"],
-                bytes_in=used.get(row["id"], (0, 0))[0],
-                bytes_out=used.get(row["id"], (0, 0))[1],
-                spool_batches=row["spool_batches"] or 0,
-                lost_batches=row["lost_batches"] or 0,
-                ring_drops=row["ring_drops"] or 0,
-                interfaces=[found.name for found in _interfaces.decode(row["interfaces"] or "[]") if found.captured],
+        for row in rows
+    ]
+
+
+def _about_host(reading: Reading, number: int) -> Any:
+    """Its row; coverage of the answer is then that of this host. Raises the 404."""
+    for row in reading.host_rows:
+        if row["id"] == number:
+            reading.fleet = Fleet(
+                hosts=[host_state(row)], host_ids=[number], scopes=reading.fleet.scopes, both_sides=True
             )
-            for row in reading.host_rows
-            if asked is None or row["id"] in asked
+            return row
+    raise not_found(f"There is no host {number}.")
+
+
+@get("/api/hosts/{host_id:int}", summary="One host", responses=DETAIL_PROBLEMS)
+async def host(asked: NamedDependency[Asking], bus: NamedDependency[LiveBus], host_id: Id) -> HostAnswer:
+    """Its state, interfaces and traffic, and whether it follows the settings that it was given."""
+    async with read_table(asked) as (reading, span):
+        row = _about_host(reading, host_id)
+        first_seen = (await reading.named("host", host_id, "host"))["first_seen"]
+        agents = await reading.rows("agent", id=host_id)
+        (found,) = await _host_rows(reading, span, [row])
+        meta = await reading.meta(span)
+    agent = agents[0] if agents else {}
+    desired = await wanted(bus, subjects.host_settings_key(row["name"]), HostSettings())
+    return HostAnswer(
+        host=found,
+        first_seen=first_seen,
+        started_at=agent["started_at"] if agent else None,
+        spool_bytes=agent["spool_bytes"] if agent else 0,
+        interfaces=[
+            InterfaceRow(name=one.name, addresses=one.addresses, captured=one.captured, speed_mbit=one.speed_mbit)
+            for one in _interfaces.decode(row["interfaces"] or "[]")
         ],
+        settings=SettingsState(
+            desired_version=desired.version if desired else None,
+            actual_version=agent["settings_version"] if agent else None,
+            desired_interval=desired.interval if desired else None,
+            actual_interval=agent["interval_seconds"] if agent else None,
+            desired_paused=desired.paused if desired else None,
+            actual_paused=agent["paused"] if agent else None,
+        ),
         meta=meta,
     )
+
+
+@get("/api/hosts/{host_id:int}/conservation", summary="Where every byte of a host went", responses=DETAIL_PROBLEMS)
+async def conservation(asked: NamedDependency[Asking], host_id: Id) -> ConservationAnswer:
+    """Each interface's counter in the range as the sum of its causes. No filter can divide a counter: it is refused."""
+    if not isinstance(asked.filter, Everything):
+        raise refused_parameter("filter", "A counter of an interface cannot be divided by a filter: leave it out.")
+    async with read_table(asked) as (reading, span):
+        row = _about_host(reading, host_id)
+        rows = await reading.rows("tally_by_cause", tier=span.tier, start=span.start, end=span.end, host_id=host_id)
+        meta = await reading.meta(span)
+    by_interface: dict[str, list[CauseSum]] = defaultdict(list)
+    for one in rows:
+        by_interface[one["interface"]].append(_cause(one["cause"], [one]))
+    numbers = sorted({one["cause"] for one in rows})
+    return ConservationAnswer(
+        host=row["name"],
+        interfaces=[
+            InterfaceConservation(
+                interface=name,
+                counter_in=sum(cause.bytes_in for cause in causes),
+                counter_out=sum(cause.bytes_out for cause in causes),
+                causes=causes,
+            )
+            for name, causes in by_interface.items()
+        ],
+        total_in=sum(one["bytes_in"] for one in rows),
+        total_out=sum(one["bytes_out"] for one in rows),
+        causes=[_cause(number, [one for one in rows if one["cause"] == number]) for number in numbers],
+        meta=meta,
+    )
+
+
+def _cause(number: int, rows: list[Any]) -> CauseSum:
+    keys = ("bytes_in", "bytes_out", "packets_in", "packets_out")
+    return CauseSum(_CAUSES.get(number, str(number)), *(sum(row[key] for row in rows) for key in keys))

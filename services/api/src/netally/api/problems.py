@@ -6,12 +6,14 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
+import msgspec
 import structlog
 from litestar import Request, Response
 from litestar.exceptions import HTTPException, ValidationException
 from litestar.openapi.datastructures import ResponseSpec
 
 from netally.contracts.queries import Problem
+from netally.store.filters.errors import FilterError, FilterRefused
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -33,6 +35,30 @@ def problem(status: int, detail: str, *, parameter: str | None = None) -> Proble
 
 def bad_parameter(parameter: str, detail: str) -> ProblemError:
     return ProblemError(problem(400, detail, parameter=parameter))
+
+
+def refused_parameter(parameter: str, detail: str) -> ProblemError:
+    """For what is understood and cannot be answered."""
+    return ProblemError(problem(422, detail, parameter=parameter))
+
+
+def not_found(detail: str) -> ProblemError:
+    return ProblemError(problem(404, detail))
+
+
+def bad_filter(error: FilterError) -> ProblemError:
+    """400 for what cannot be understood, 422 for what the figures that are left cannot answer; both with the place."""
+    refused = isinstance(error, FilterRefused)
+    found = problem(422 if refused else 400, f"{error}.", parameter="filter")
+    return ProblemError(
+        msgspec.structs.replace(
+            found,
+            start=error.start,
+            end=error.end,
+            suggestion=error.suggestion or None,
+            tier=str(error.tier) if isinstance(error, FilterRefused) else None,
+        )
+    )
 
 
 def unauthorized(detail: str) -> ProblemError:
@@ -95,6 +121,9 @@ def _response(description: str) -> ResponseSpec:
 UNAUTHORIZED = {401: _response("No valid bearer token or session cookie")}
 BAD_PARAMETER = {400: _response("A parameter is wrong; `parameter` names it")}
 UNAVAILABLE = {503: _response("The database is away, or the query took too long; `detail` says which")}
-QUERY_PROBLEMS = {**BAD_PARAMETER, **UNAUTHORIZED, **UNAVAILABLE}
+REFUSED = {422: _response("The filter asks for what the figures of this range do not keep; `tier` names those that do")}
+NOT_FOUND = {404: _response("There is nothing with this id")}
+QUERY_PROBLEMS = {**BAD_PARAMETER, **UNAUTHORIZED, **REFUSED, **UNAVAILABLE}
+DETAIL_PROBLEMS = {**QUERY_PROBLEMS, **NOT_FOUND}
 FORBIDDEN = {403: _response("The request comes from another site, or the actor may not do this")}
 TOO_MANY = {429: _response("Too many attempts; `Retry-After` says when to try again")}

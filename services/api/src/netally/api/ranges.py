@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Final
 from zoneinfo import ZoneInfo
@@ -22,6 +22,7 @@ RANGES: Final = {
     "24h": DAY_MS,
     "7d": 7 * DAY_MS,
     "30d": 30 * DAY_MS,
+    "90d": 90 * DAY_MS,
     "1y": 365 * DAY_MS,
 }
 DEFAULT_RANGE: Final = "1h"
@@ -64,6 +65,27 @@ class TimeRange(msgspec.Struct, frozen=True):
     start: int
     end: int
     tier: str
+    exact: bool = True
+    """False when its days begin within buckets of the tier."""
+
+    @property
+    def middle_ms(self) -> int:
+        """From the start of a bucket to its middle; where bounds are exact it makes no difference."""
+        return TIERS[self.tier] // 2
+
+
+class Stored(msgspec.Struct, frozen=True):
+    """What the database still has."""
+
+    zone: ZoneInfo
+    """Of the daily tier."""
+    held_from: dict[str, int]
+    """Per tier: all before was dropped by retention, at least in part; absent or 0 when nothing was."""
+
+    def holds(self, tier: str, start: int) -> bool:
+        """Whether the bucket of ``start`` is still there as a whole."""
+        held_from = self.held_from.get(tier, 0)
+        return held_from <= (snap(start, start, TIERS[tier], self.zone)[0] if TIERS[tier] else start)
 
 
 def parse_time(text: str, parameter: str, zone: ZoneInfo) -> int:
@@ -96,14 +118,16 @@ def check_range(from_: str | None, to: str | None, range_: str | None) -> None:
             parse_time(text, parameter, ZoneInfo("UTC"))
 
 
-def asked_range(from_: str | None, to: str | None, range_: str | None, now: int, zone: ZoneInfo) -> tuple[int, int]:
-    """Start and end as asked: ``from`` and ``to`` (now when absent), or ``range`` before ``to``; else the last hour."""
+def asked_range(
+    from_: str | None, to: str | None, range_: str | None, now: int, zone: ZoneInfo, default: str = DEFAULT_RANGE
+) -> tuple[int, int]:
+    """Start and end as asked: ``from`` and ``to`` (now when absent), or ``range`` before ``to``; else the default."""
     check_range(from_, to, range_)
     end = now if to is None else parse_time(to, "to", zone)
     if end > now + FUTURE_MS:
         raise bad_parameter("to", "to lies more than a year ahead.")
     if from_ is None:
-        return max(end - RANGES[range_ or DEFAULT_RANGE], EARLIEST_MS), end
+        return max(end - RANGES[range_ or default], EARLIEST_MS), end
     start = parse_time(from_, "from", zone)
     if start >= end:
         raise bad_parameter("from", "from does not lie before to.")
@@ -112,15 +136,52 @@ def asked_range(from_: str | None, to: str | None, range_: str | None, now: int,
     return start, end
 
 
-def choose_tier(length_ms: int, finest_ms: int | None = None) -> str:
+def tier_by_length(length_ms: int, finest_ms: int | None = None) -> str:
     """The tier for a range of this length; a finer one when buckets of ``finest_ms`` are wanted."""
     tier = next((name for name, longest in _LONGEST_OF_TIER.items() if length_ms <= longest), "1d")
     if finest_ms is None:
         return tier
-    if finest_ms >= DAY_MS:
-        # Its days are the deployment's own, which hours need not divide (half-hour zones).
-        return "1d"
     return max((name for name, size in TIERS.items() if size <= min(finest_ms, TIERS[tier])), key=TIERS.__getitem__)
+
+
+def choose_tier(
+    start: int,
+    end: int,
+    stored: Stored,
+    *,
+    able: Collection[str] = tuple(TIERS),
+    finest_ms: int | None = None,
+) -> str | None:
+    """The tier that fits the range's length and still holds it, else a coarser one (the coarsest when none holds it).
+
+    Only tiers that are ``able`` to answer the filter; None when those no longer hold the range, or have longer
+    buckets than ``finest_ms``.
+    """
+    names = list(TIERS)
+    wanted = tier_by_length(end - start, finest_ms)
+    order = [*names[names.index(wanted) :], *reversed(names[: names.index(wanted)])]
+    order = [name for name in order if name in able and (finest_ms is None or TIERS[name] <= finest_ms)]
+    for name in order:
+        if stored.holds(name, start):
+            return name
+    return "1d" if "1d" in order else None
+
+
+def calendar_tier(edges: Sequence[int], stored: Stored, able: Collection[str]) -> tuple[str | None, bool]:
+    """The tier for figures of days, weeks or months between ``edges``, and whether its buckets end where they do.
+
+    The deployment's own days come from the daily tier, those of other whole-hour zones from hours, the rest from
+    minutes; where these are gone, from the finest that is left, in which a bucket then counts where its middle lies.
+    """
+    whole_hours = all(edge % HOUR_MS == 0 for edge in edges)
+    own_days = all(day_start(edge, stored.zone) == edge for edge in edges)
+    start = edges[0]
+    order = ["1d", "1h", "1m"] if own_days and whole_hours else ["1h", "1m"] if whole_hours else ["1m"]
+    for name in [*order, "raw"]:
+        if name in able and stored.holds(name, start):
+            return name, True
+    left = [name for name in ("1h", "1d") if name in able]
+    return next((name for name in left if stored.holds(name, start)), left[-1] if left else None), False
 
 
 def snap(start: int, end: int, bucket_ms: int, zone: ZoneInfo) -> tuple[int, int]:
@@ -131,11 +192,9 @@ def snap(start: int, end: int, bucket_ms: int, zone: ZoneInfo) -> tuple[int, int
     return start - start % bucket_ms, end + -end % bucket_ms
 
 
-def read_range(start: int, end: int, intervals: Iterable[int], zone: ZoneInfo) -> TimeRange:
-    """The range to read for a table. ``intervals`` are those of the agents, in seconds."""
-    tier = choose_tier(end - start)
-    bucket_ms = TIERS[tier] or raw_step(intervals) * 1000
-    return TimeRange(*snap(start, end, bucket_ms, zone), tier)
+def bucket_of_tier(tier: str, intervals: Iterable[int]) -> int:
+    """Length of its buckets in milliseconds. ``intervals`` are those of the agents, in seconds."""
+    return TIERS[tier] or raw_step(intervals) * 1000
 
 
 def raw_step(intervals: Iterable[int]) -> int:
@@ -165,15 +224,26 @@ def choose_bucket(start: int, end: int, wanted: str | None, intervals: Iterable[
     return seconds
 
 
-def bucket_starts(start: int, end: int, bucket_seconds: int, zone: ZoneInfo) -> list[int]:
-    """Start of every bucket of a snapped range."""
-    if bucket_seconds < 86400:
-        return list(range(start, end, bucket_seconds * 1000))
-    starts = []
-    while start < end:
-        starts.append(start)
-        start = next_day(start, zone)
-    return starts
+def calendar_edges(start: int, end: int, period: str, zone: ZoneInfo) -> list[int]:
+    """Midnights of the zone at which its days, weeks (from Monday) or months begin: the range widened to whole ones."""
+    edges = [period_start(start, period, zone)]
+    while edges[-1] < end:
+        edges.append(next_period(edges[-1], period, zone))
+    return edges
+
+
+def period_start(moment: int, period: str, zone: ZoneInfo, back: int = 0) -> int:
+    """Midnight at which the day, week or month that holds the moment begins, or the one ``back`` periods before."""
+    day = datetime.fromtimestamp(moment / 1000, zone).date()
+    if period == "month":
+        months = day.year * 12 + day.month - 1 - back
+        return _midnight(date(months // 12, months % 12 + 1, 1), zone)
+    days = day.weekday() + 7 * back if period == "week" else back
+    return _midnight(day - timedelta(days=days), zone)
+
+
+def next_period(start: int, period: str, zone: ZoneInfo) -> int:
+    return period_start(start, period, zone, back=-1)
 
 
 def day_start(moment: int, zone: ZoneInfo) -> int:
@@ -182,7 +252,7 @@ def day_start(moment: int, zone: ZoneInfo) -> int:
 
 
 def next_day(midnight: int, zone: ZoneInfo) -> int:
-    return _midnight(datetime.fromtimestamp(midnight / 1000, zone).date() + timedelta(days=1), zone)
+    return next_period(midnight, "day", zone)
 
 
 def _midnight(day: date, zone: ZoneInfo) -> int:

@@ -1,11 +1,10 @@
-"""``GET /api/stats/bandwidth`` and ``GET /api/stats/timeline``."""
+"""``GET /api/stats/bandwidth``, ``/summary`` and ``/timeline``."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated
 
 from litestar import get
 from litestar.di import NamedDependency
@@ -14,28 +13,15 @@ from litestar.params import QueryParameter
 from netally.api import coverage, ranges
 from netally.api.database import Database
 from netally.api.live import HISTORY_SECONDS, WINDOW_MS, LiveTraffic, total
-from netally.api.parameters import From, Hosts, Range, To
+from netally.api.parameters import Bucket, Hosts, Split, Top
 from netally.api.problems import BAD_PARAMETER, QUERY_PROBLEMS, UNAUTHORIZED, ProblemError, bad_parameter
-from netally.api.reading import Clock, open_reading
-from netally.contracts.queries import (
-    BandwidthAnswer,
-    Meta,
-    TimelineAnswer,
-    TimelinePoint,
-    TimelineSeries,
-)
+from netally.api.reading import Asking, Clock, Reading, asked_range, open_reading
+from netally.api.timelines import read_timeline
+from netally.contracts.queries import BandwidthAnswer, Meta, SummaryAnswer, SummaryPeriod, TimelineAnswer
+from netally.store.filters.fields import FIELDS, Kind
+from netally.store.filters.tree import comparisons
 
 Movers = Annotated[int, QueryParameter(name="limit", ge=0, le=100, description="Most movers")]
-Bucket = Annotated[
-    Literal["5s", "10s", "15s", "30s", "1m", "2m", "5m", "10m", "15m", "30m", "1h", "3h", "6h", "12h", "1d"] | None,
-    QueryParameter(name="bucket", description="Length of a bucket; chosen when absent"),
-]
-Split = Annotated[
-    Literal["none", "app", "domain", "host"], QueryParameter(name="split", description="One series for each")
-]
-Top = Annotated[
-    int, QueryParameter(name="top", ge=1, le=20, description="Most series of a split; the rest is `others`")
-]
 
 
 @get("/api/stats/bandwidth", summary="Rates of the last five seconds", responses={**BAD_PARAMETER, **UNAUTHORIZED})
@@ -56,7 +42,7 @@ async def bandwidth(
     heard = live.names(now)
     try:
         # The figures are in memory: a database that answers late must not hold them up.
-        async with asyncio.timeout(1), open_reading(database, clock, None) as reading:
+        async with asyncio.timeout(1), open_reading(Asking(database, clock)) as reading:
             known = reading.fleet.hosts
     except (ProblemError, TimeoutError):
         known = []
@@ -95,74 +81,78 @@ async def bandwidth(
 
 @get("/api/stats/timeline", summary="Bytes over time", responses=QUERY_PROBLEMS)
 async def timeline(
-    database: NamedDependency[Database],
-    clock: NamedDependency[Clock],
-    from_: From = None,
-    to: To = None,
-    range_: Range = None,
-    bucket: Bucket = None,
-    split: Split = "none",
-    top: Top = 6,
-    host: Hosts = None,
+    asked: NamedDependency[Asking], bucket: Bucket = None, split: Split = "none", top: Top = 6
 ) -> TimelineAnswer:
     """Bytes of each bucket, in one series or in the largest `top` and `others`; null where nothing was measured."""
-    ranges.check_range(from_, to, range_)
-    async with open_reading(database, clock, host) as reading:
-        zone, fleet = reading.zone, reading.fleet
-        start, end = ranges.asked_range(from_, to, range_, reading.now, zone)
-        seconds = ranges.choose_bucket(start, end, bucket, fleet.intervals)
-        tier = ranges.choose_tier(end - start, seconds * 1000)
-        span = ranges.TimeRange(*ranges.snap(start, end, seconds * 1000, zone), tier)
-        binning = {"bucket_seconds": seconds, "timezone": zone.key}
-        rows = await reading.rows("timeline", **reading.filters(span), **binning, split=split, top=top)
-        measured = await reading.rows("coverage_by_bucket", tier=span.tier, start=span.start, end=span.end, **binning)
-        meta = await reading.meta(span)
-    starts = ranges.bucket_starts(span.start, span.end, seconds, zone)
-    return TimelineAnswer(
-        bucket_seconds=seconds, series=_series(rows, measured, starts, span.end, fleet, split), meta=meta
+    return await read_timeline(asked, bucket, split, top)
+
+
+@get("/api/stats/summary", summary="Totals of today, this week, this month and a range", responses=QUERY_PROBLEMS)
+async def summary(asked: NamedDependency[Asking]) -> SummaryAnswer:
+    """Each with the totals of the same length before it: for today, week and month of the same part of the one before
+    (yesterday until this time of day), for the range of what lies just before it.
+    """
+    async with open_reading(asked) as reading:
+        start, end = asked_range(asked, reading)
+        periods = []
+        for name, unit in (("today", "day"), ("week", "week"), ("month", "month")):
+            begin = ranges.period_start(reading.now, unit, reading.zone)
+            before = ranges.period_start(reading.now, unit, reading.zone, back=1)
+            # On the 31st, a month of 30 days before it ends earlier.
+            until = min(before + reading.now - begin, begin)
+            periods.append(await _period(reading, name, (begin, max(reading.now, begin + 1)), (before, until)))
+        length = end - start
+        periods.append(await _period(reading, "range", (start, end), (max(start - length, ranges.EARLIEST_MS), start)))
+        return SummaryAnswer(periods=periods, meta=await reading.meta(reading.span(start, end)))
+
+
+async def _period(reading: Reading, name: str, asked: tuple[int, int], before: tuple[int, int]) -> SummaryPeriod:
+    # One tier for both, so that their bounds are alike.
+    tier = reading.span(before[0], before[0] + asked[1] - asked[0]).tier
+    tier = max(tier, reading.span(*asked).tier, key=list(ranges.TIERS).index)
+    spans = [reading.snapped(start, max(end, start + 1), tier) for start, end in (asked, before)]
+    if name == "range":
+        # Neighbours share no bucket.
+        spans[1] = ranges.TimeRange(min(spans[1].start, spans[0].start), spans[0].start, tier)
+    now_in, now_out, now_connections = await totals(reading, spans[0])
+    before_in, before_out, before_connections = await totals(reading, spans[1])
+    return SummaryPeriod(
+        name=name,
+        start=spans[0].start,
+        end=spans[0].end,
+        bytes_in=now_in,
+        bytes_out=now_out,
+        connections=now_connections,
+        before_start=spans[1].start,
+        before_end=spans[1].end,
+        before_bytes_in=before_in,
+        before_bytes_out=before_out,
+        before_connections=before_connections,
+        measured_share=(await reading.meta(spans[0])).measured_share,
+        before_measured_share=(await reading.meta(spans[1])).measured_share,
+        tier=tier,
     )
 
 
-def _series(
-    rows: Sequence[Mapping[str, Any]],
-    measured: Sequence[Mapping[str, Any]],
-    starts: Sequence[int],
-    end: int,
-    fleet: coverage.Fleet,
-    split: str,
-) -> list[TimelineSeries]:
-    """One point a bucket for each band. A bucket without a measured moment is null, with one it is a real zero.
+async def totals(reading: Reading, span: ranges.TimeRange) -> tuple[int, int, int]:
+    """Bytes in, bytes out and connections of a range."""
+    found = [0, 0, 0]
+    for piece in pieces(reading, span):
+        for row in await reading.rows("sums_by", reading.counted(piece, totals_suffice=True), dimension="none"):
+            for at, key in enumerate(("bytes_in", "bytes_out", "connections")):
+                found[at] += row[key]
+    return found[0], found[1], found[2]
 
-    ``measured`` has each host's milliseconds in each bucket; a series of one host looks at that host alone.
-    """
-    lengths = dict(zip(starts, [*starts[1:], end], strict=True))
-    lengths = {at: until - at for at, until in lengths.items()}
-    of_host: dict[int, dict[int, int]] = {host.id: {} for host in fleet.hosts}
-    for row in measured:
-        if row["host_id"] in of_host:
-            of_host[row["host_id"]][row["bin"]] = row["measured_ms"]
-    bands: dict[int, tuple[str, dict[int, tuple[int, int]]]] = {}
-    for row in rows:
-        band = bands.setdefault(row["band"], (row["name"], {}))
-        band[1][row["bin"]] = (row["bytes_in"], row["bytes_out"])
-    if split == "none":
-        bands = {0: ("all", bands[0][1] if bands else {})}
 
-    def points(values: Mapping[int, tuple[int, int]], hosts: Sequence[int]) -> list[TimelinePoint]:
-        made = []
-        for at in starts:
-            known = sum(of_host[host].get(at, 0) for host in hosts)
-            share = min(known / (lengths[at] * len(hosts)), 1.0) if hosts else 0.0
-            bytes_in, bytes_out = values.get(at, (0, 0) if known else (None, None))
-            made.append(TimelinePoint(time=at, bytes_in=bytes_in, bytes_out=bytes_out, measured=share))
-        return made
-
-    everyone = list(of_host)
-    return [
-        TimelineSeries(
-            name="others" if number == -1 else name,
-            points=points(values, [number] if split == "host" and number in of_host else everyone),
-            id=None if split == "none" or number == -1 else number,
-        )
-        for number, (name, values) in bands.items()
-    ]
+def pieces(reading: Reading, span: ranges.TimeRange) -> list[ranges.TimeRange]:
+    """A range of a fine tier as whole hours, which have fewer rows, and what lies around them."""
+    first = span.start + -span.start % ranges.HOUR_MS
+    last = span.end - span.end % ranges.HOUR_MS
+    amounts = any(FIELDS[part.name].kind is Kind.AMOUNT for part in comparisons(reading.filter))
+    # An amount is compared with a row, and hours have other rows.
+    if span.tier not in ("raw", "1m") or last <= first or "1h" not in reading.able or amounts:
+        return [span]
+    if not reading.stored.holds("1h", first):
+        return [span]
+    cut = [(span.start, first, span.tier), (first, last, "1h"), (last, span.end, span.tier)]
+    return [ranges.TimeRange(*piece) for piece in cut if piece[0] < piece[1]]

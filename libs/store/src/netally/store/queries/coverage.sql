@@ -7,10 +7,22 @@ WHERE tier = :tier AND bucket >= :start AND bucket < :end
 GROUP BY host_id;
 
 -- name: coverage_by_bucket
--- Buckets of a day or longer are days of the time zone, shorter ones are counted from the epoch.
-SELECT CASE WHEN :bucket_seconds::integer >= 86400 THEN date_trunc('day', bucket, :timezone)
-            ELSE date_bin(make_interval(secs => :bucket_seconds::integer), bucket, 'epoch') END AS bin,
+-- Buckets as in statement timeline.
+SELECT CASE WHEN :edges::timestamptz[] IS NULL THEN date_bin(make_interval(secs => :bucket_seconds::integer), bucket, 'epoch')
+            ELSE (:edges)[width_bucket(bucket + make_interval(secs => :middle::integer), :edges)] END AS bin,
        host_id, sum(measured_ms)::bigint AS measured_ms
 FROM coverage_tiers
 WHERE tier = :tier AND bucket >= :start AND bucket < :end
 GROUP BY 1, 2;
+
+-- name: measured_by_bucket
+-- Measured milliseconds of the hosts together.
+SELECT date_bin(make_interval(secs => :bucket_seconds::integer), bucket, 'epoch') AS bin,
+       sum(measured_ms)::bigint AS measured_ms
+FROM coverage_tiers
+WHERE tier = :tier AND bucket >= :start AND bucket < :end AND host_id = ANY (:hosts::integer[])
+GROUP BY 1;
+
+-- name: tiers_held
+-- From when on a tier holds everything.
+SELECT name, dropped_before FROM tier;

@@ -22,3 +22,14 @@ SELECT EXISTS (SELECT FROM pg_timezone_names WHERE name = :name);
 -- The licence is a setting of the preloaded library; without the library it is null.
 SELECT EXISTS (SELECT FROM pg_available_extensions WHERE name = 'timescaledb')
    AND coalesce(current_setting('timescaledb.license', true), '') = 'timescale';
+
+-- name: about
+SELECT backend, timezone, created_at, current_setting('server_version') AS server_version,
+       (SELECT extversion FROM pg_extension WHERE extname = 'timescaledb') AS timescaledb_version
+FROM deployment;
+
+-- name: tiers_about
+SELECT name, nullif(dropped_before, 'epoch') AS dropped_before,
+       CASE WHEN name <> 'raw' THEN nullif(watermark, 'epoch') END AS watermark
+FROM tier
+ORDER BY array_position(ARRAY['raw', '1m', '1h', '1d'], name);

@@ -14,11 +14,31 @@ LEFT JOIN (
 WHERE host.id <> 0 AND host.deleted_at IS NULL
 ORDER BY host.name;
 
--- name: host_traffic
--- Bytes of each host in the range. A host's own figures hold its side of peer flows whatever its role.
-SELECT host_id, sum(bytes_in)::bigint AS bytes_in, sum(bytes_out)::bigint AS bytes_out
-FROM flow_tiers
-WHERE tier = :tier AND bucket >= :start AND bucket < :end
-  AND (:hosts::integer[] IS NULL OR host_id = ANY (:hosts))
-  AND scope = ANY (:scopes)
-GROUP BY host_id;
+-- name: host
+SELECT id, first_seen FROM host WHERE id = :id AND id <> 0 AND deleted_at IS NULL;
+
+-- name: agent
+SELECT started_at, spool_bytes, paused, interval_seconds, settings_version, interfaces::text AS interfaces
+FROM agent
+WHERE host_id = :id;
+
+-- name: host_names
+SELECT id, name FROM host WHERE id = ANY (:ids::integer[]);
+
+-- name: tally_by_cause
+-- Where the bytes of a host's interface counters went.
+SELECT interface, cause, sum(bytes_in)::bigint AS bytes_in, sum(bytes_out)::bigint AS bytes_out,
+       sum(packets_in)::bigint AS packets_in, sum(packets_out)::bigint AS packets_out
+FROM (
+    SELECT 'raw' AS tier, time AS bucket, host_id, interface, cause, bytes_in, bytes_out, packets_in, packets_out
+    FROM tally
+    UNION ALL
+    SELECT '1m', bucket, host_id, interface, cause, bytes_in, bytes_out, packets_in, packets_out FROM tally_1m
+    UNION ALL
+    SELECT '1h', bucket, host_id, interface, cause, bytes_in, bytes_out, packets_in, packets_out FROM tally_1h
+    UNION ALL
+    SELECT '1d', bucket, host_id, interface, cause, bytes_in, bytes_out, packets_in, packets_out FROM tally_1d
+) AS tally_tiers
+WHERE tier = :tier AND bucket >= :start AND bucket < :end AND host_id = :host_id
+GROUP BY interface, cause
+ORDER BY interface, cause;

@@ -1,14 +1,13 @@
 -- name: timeline
 -- Bytes of each bucket and band. Bands beyond the first `top` by bytes have id -1; without a split the only id is 0.
+-- Buckets are counted from the epoch, or lie between `edges`, where a row counts whose middle lies in it.
 WITH grid AS MATERIALIZED (
-    SELECT CASE WHEN :bucket_seconds::integer >= 86400 THEN date_trunc('day', bucket, :timezone)
-                ELSE date_bin(make_interval(secs => :bucket_seconds::integer), bucket, 'epoch') END AS bin,
-           CASE :split::text WHEN 'app' THEN app_id WHEN 'domain' THEN domain_id WHEN 'host' THEN host_id ELSE 0 END AS id,
+    SELECT CASE WHEN :edges::timestamptz[] IS NULL THEN date_bin(make_interval(secs => :bucket_seconds::integer), bucket, 'epoch')
+                ELSE (:edges)[width_bucket(bucket + make_interval(secs => :middle::integer), :edges)] END AS bin,
+           CASE :split::text WHEN 'app' THEN app_id WHEN 'domain' THEN domain_id WHEN 'host' THEN host_id
+                             WHEN 'protocol' THEN protocol ELSE 0 END AS id,
            sum(bytes_in) AS bytes_in, sum(bytes_out) AS bytes_out
-    FROM flow_tiers
-    WHERE tier = :tier AND bucket >= :start AND bucket < :end
-      AND (:hosts::integer[] IS NULL OR host_id = ANY (:hosts))
-      AND scope = ANY (:scopes) AND (:both_sides::boolean OR scope <> 4 OR role <> 2)
+    FROM counted
     GROUP BY 1, 2
 ), ranked AS (
     SELECT id, row_number() OVER (ORDER BY sum(bytes_in + bytes_out) DESC, id) AS place
@@ -30,3 +29,10 @@ FROM grid
 JOIN bands ON bands.id = grid.id
 GROUP BY bands.place, bands.band, bands.name, grid.bin
 ORDER BY bands.place, grid.bin;
+
+-- name: bytes_by_bucket
+-- Bytes of each bucket of `bucket_seconds` counted from the epoch.
+SELECT date_bin(make_interval(secs => :bucket_seconds::integer), bucket, 'epoch') AS bin, sum(bytes_in)::bigint AS bytes_in,
+       sum(bytes_out)::bigint AS bytes_out
+FROM counted
+GROUP BY 1;

@@ -1,0 +1,169 @@
+"""Bytes over time, in buckets of seconds or in days, weeks and months of a zone; the same for every endpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import msgspec
+
+from netally.api import coverage, ranges
+from netally.api.problems import bad_parameter
+from netally.api.reading import Asking, Reading, asked_range, open_reading
+from netally.contracts.queries import TimelineAnswer, TimelinePoint, TimelineSeries
+from netally.store.filters.fields import PROTOCOLS
+
+_DAY_SECONDS: Final = 86_400
+_TOTALS_SUFFICE: Final = ("none", "direction", "host", "app")
+PROTOCOL_WORDS: Final = {number: word for word, number in reversed(PROTOCOLS)}
+
+
+class Grid(msgspec.Struct, frozen=True):
+    """The buckets of a timeline, and what they are read from."""
+
+    span: ranges.TimeRange
+    seconds: int
+    edges: list[int] | None
+    """Bounds of the buckets, last end included, where they differ in length."""
+
+    @property
+    def starts(self) -> list[int]:
+        return self.edges[:-1] if self.edges else list(range(self.span.start, self.span.end, self.seconds * 1000))
+
+    def binning(self) -> dict[str, Any]:
+        """Arguments of the statements that put rows into the buckets."""
+        middle = 0 if self.span.exact else self.span.middle_ms // 1000
+        return {"bucket_seconds": self.seconds, "edges": self.edges, "middle": middle}
+
+
+async def read_timeline(
+    asked: Asking,
+    bucket: str | None,
+    split: str = "none",
+    top: int = 6,
+    *,
+    app: int | None = None,
+    domain: int | None = None,
+) -> TimelineAnswer:
+    """The timeline of everything, of an application or of a domain; 404 when there is none with the id."""
+    async with open_reading(asked) as reading:
+        if app is not None:
+            await reading.named("app", app, "application")
+        if domain is not None:
+            await reading.named("domain", domain, "domain")
+        grid = _grid(reading, *asked_range(asked, reading), bucket)
+        series = await read_series(reading, grid, split, top, app=app, domain=domain)
+        return TimelineAnswer(bucket_seconds=grid.seconds, series=series, meta=await reading.meta(grid.span))
+
+
+def _grid(reading: Reading, start: int, end: int, bucket: str | None) -> Grid:
+    seconds = ranges.choose_bucket(start, end, bucket, reading.fleet.intervals)
+    if seconds < _DAY_SECONDS:
+        finest = seconds * 1000
+        tier = ranges.choose_tier(start, end, reading.stored, able=reading.able, finest_ms=finest)
+        if tier is None and bucket is None:
+            tier = ranges.choose_tier(start, end, reading.stored, able=reading.able)
+            seconds = max(seconds, ranges.TIERS[tier] // 1000) if tier else seconds
+        elif tier is None and ranges.choose_tier(start, end, reading.stored, finest_ms=finest) is None:
+            raise bad_parameter(
+                "bucket", "Figures that fine are no longer kept of this range: ask for longer buckets or a later range."
+            )
+        tier = reading.tier_or_refuse(tier, start, end)
+        if seconds < _DAY_SECONDS:
+            return Grid(
+                ranges.TimeRange(*ranges.snap(start, end, seconds * 1000, reading.stored.zone), tier), seconds, None
+            )
+    return calendar_grid(reading, start, end, "day")
+
+
+def calendar_grid(reading: Reading, start: int, end: int, period: str) -> Grid:
+    """Whole days, weeks or months of the zone that was asked for."""
+    edges = ranges.calendar_edges(start, end, period, reading.zone)
+    tier, exact = ranges.calendar_tier(edges, reading.stored, reading.able)
+    tier = reading.tier_or_refuse(tier, start, end)
+    return Grid(ranges.TimeRange(edges[0], edges[-1], tier, exact), _DAY_SECONDS, edges)
+
+
+async def read_series(
+    reading: Reading,
+    grid: Grid,
+    split: str,
+    top: int,
+    *,
+    app: int | None = None,
+    domain: int | None = None,
+) -> list[TimelineSeries]:
+    counted = reading.counted(
+        grid.span,
+        apps=None if app is None else [app],
+        domains=None if domain is None else [domain],
+        totals_suffice=split in _TOTALS_SUFFICE,
+    )
+    binning = grid.binning()
+    rows = await reading.rows("timeline", counted, **binning, split=split, top=top)
+    measured = await reading.rows(
+        "coverage_by_bucket", tier=grid.span.tier, start=counted.start, end=counted.end, **binning
+    )
+    found = series_of(rows, measured, grid.starts, grid.span.end, reading.fleet, split)
+    return _directions(found[0]) if split == "direction" else found
+
+
+def series_of(
+    rows: Sequence[Mapping[str, Any]],
+    measured: Sequence[Mapping[str, Any]],
+    starts: Sequence[int],
+    end: int,
+    fleet: coverage.Fleet,
+    split: str,
+) -> list[TimelineSeries]:
+    """One point a bucket for each band. A bucket without a measured moment is null, with one it is a real zero.
+
+    ``measured`` has each host's milliseconds in each bucket; a series of one host looks at that host alone.
+    """
+    lengths = {at: until - at for at, until in zip(starts, [*starts[1:], end], strict=True)}
+    of_host: dict[int, dict[int, int]] = {host.id: {} for host in fleet.hosts}
+    of_all: dict[int, int] = {}
+    for row in measured:
+        if row["host_id"] in of_host:
+            of_host[row["host_id"]][row["bin"]] = row["measured_ms"]
+            of_all[row["bin"]] = of_all.get(row["bin"], 0) + row["measured_ms"]
+    bands: dict[int, tuple[str, dict[int, tuple[int, int]]]] = {}
+    for row in rows:
+        band = bands.setdefault(row["band"], (row["name"], {}))
+        band[1][row["bin"]] = (row["bytes_in"], row["bytes_out"])
+    if split in ("none", "direction"):
+        bands = {0: ("all", bands[0][1] if bands else {})}
+
+    def points(values: Mapping[int, tuple[int, int]], known: Mapping[int, int], hosts: int) -> list[TimelinePoint]:
+        made = []
+        for at in starts:
+            share = min(known.get(at, 0) / (lengths[at] * hosts), 1.0) if hosts else 0.0
+            bytes_in, bytes_out = values.get(at, (0, 0) if share else (None, None))
+            made.append(TimelinePoint(time=at, bytes_in=bytes_in, bytes_out=bytes_out, measured=share))
+        return made
+
+    found = []
+    for number, (name, values) in bands.items():
+        one = split == "host" and number in of_host
+        if split == "protocol" and number != -1:
+            name = PROTOCOL_WORDS.get(number, str(number))
+        found.append(
+            TimelineSeries(
+                name="others" if number == -1 else name,
+                points=points(values, of_host[number], 1) if one else points(values, of_all, len(of_host)),
+                id=None if split in ("none", "direction") or number == -1 else number,
+            )
+        )
+    return found
+
+
+def _directions(everything: TimelineSeries) -> list[TimelineSeries]:
+    """Received and sent as series of their own: the other direction of each is 0 where it was measured."""
+
+    def only(**changes: int) -> list[TimelinePoint]:
+        return [
+            point if point.bytes_in is None else msgspec.structs.replace(point, **changes)
+            for point in everything.points
+        ]
+
+    return [TimelineSeries("in", only(bytes_out=0)), TimelineSeries("out", only(bytes_in=0))]
