@@ -11,11 +11,12 @@ import signal
 import sqlite3
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
 from typing import Final
 
+import msgspec
 import structlog
 
 from netally.capture import metrics
@@ -28,18 +29,22 @@ from netally.capture.interfaces import InterfaceCounters, address_text, read_int
 from netally.capture.interval import Interval, following, interval_at
 from netally.capture.live import take_sample
 from netally.capture.netlink import ROUTE, NetlinkSocket
+from netally.capture.network_namespace import NetworkNamespaces
 from netally.capture.packet_ring import BLOCK_TIMEOUT_MS
+from netally.capture.process_events import ProcessEvents
 from netally.capture.process_table import ProcessTable
 from netally.capture.publisher import Publisher
 from netally.capture.settings import Settings
+from netally.capture.settings_follow import SettingsFollower
 from netally.capture.sock_diag import SocketDiag
 from netally.capture.sources import NOTHING, Sources
 from netally.capture.spool import Spool
-from netally.capture.tally import Carried, counter_delta, tally_rows
+from netally.capture.tally import Carried, counter_delta, paused_rows, tally_rows
 from netally.contracts.agent import AgentReported, InterfaceState
 from netally.contracts.codes import Mode
 from netally.contracts.flow import BATCH_VERSION, Coverage, FlowsObserved
-from netally.telemetry.logging import configure_logging
+from netally.contracts.live_settings import HostSettings
+from netally.telemetry.logging import configure_logging, log_level, set_log_level
 from netally.telemetry.probes import serve_probes
 from netally.telemetry.settings import SettingsError, load_settings
 
@@ -53,6 +58,18 @@ log = structlog.get_logger()
 
 class StartError(Exception):
     """The agent cannot start; the message says why and what to do."""
+
+
+class _Portion(msgspec.Struct):
+    """How much of an interval was spooled already: it is cut in between when capture pauses or goes on."""
+
+    began: float
+    """Monotonic time at which the portion under way began."""
+    measured: float = 0.0
+    """Seconds of the interval that were captured."""
+    first_part: int = 0
+    was_paused: bool = False
+    is_last: bool = True
 
 
 class Agent:
@@ -71,8 +88,12 @@ class Agent:
         self._diag = _open_diag()
         self._table = FlowTable(settings.flow_limit)
         self._names = FlowNames(is_local=self._is_local)
-        self._processes = ProcessTable()
-        self._attribution = Attribution(self._table, self._names, self._processes, self._diag, first_ephemeral_port())
+        self._events = _hear_processes()
+        self._processes = ProcessTable(events=self._events)
+        self._namespaces = NetworkNamespaces()
+        self._attribution = Attribution(
+            self._table, self._names, self._processes, self._diag, first_ephemeral_port(), self._namespaces
+        )
         self._own: set[bytes] = set()
         self._sources = Sources(
             self._table,
@@ -84,6 +105,13 @@ class Agent:
         )
         self._counters: dict[int, InterfaceCounters] = {}
         self._stop = asyncio.Event()
+        self._woken = asyncio.Event()
+        """Something came that does not wait for the interval's end: a signal, or other settings."""
+        self._started_level = log_level()
+        self._follower = SettingsFollower(self._host, lambda _: self._woken.set(), self._forget)
+        self._followed = HostSettings()
+        """The settings that are in force."""
+        self._publisher.on_connected = self._follower.connected.set
 
     def _is_local(self, address: bytes) -> bool:
         return address in self._own or (len(address) == 4 and address[0] == 127)
@@ -92,7 +120,7 @@ class Agent:
         """Until SIGTERM or SIGINT; then what was counted is cut, spooled and sent as far as three seconds go."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._stop.set)
+            loop.add_signal_handler(number, self._end)
         probes = None
         if self._settings.capture_port:
             probes = await serve_probes(self._settings.capture_port, self.waiting_for, host=self._settings.bind)
@@ -110,9 +138,11 @@ class Agent:
             gc.freeze()
             publishing = asyncio.create_task(self._publisher.run())
             beating = asyncio.create_task(self._beat())
+            following = asyncio.create_task(self._follower.run(lambda: self._publisher.client))
             try:
                 await self._cut_intervals()
             finally:
+                await _end(following)
                 await _end(beating)
                 await _end(publishing)
             await self._publisher.report(self._state())
@@ -120,6 +150,9 @@ class Agent:
         finally:
             self._sources.close()
             self._netlink.close()
+            self._namespaces.close()
+            if self._events is not None:
+                self._events.close()
             if self._diag is not None:
                 self._diag.close()
             if probes is not None:
@@ -137,31 +170,80 @@ class Agent:
             problems["interfaces"] = "no interface to capture yet"
         return problems
 
+    # --- settings that change -----------------------------------------------------------------------------------
+
+    @property
+    def _length(self) -> int:
+        """Seconds of an interval, as it is wanted now."""
+        return self._follower.current.interval or self._settings.interval
+
+    def _end(self) -> None:
+        self._stop.set()
+        self._woken.set()
+
+    def _follow(self, wanted: HostSettings) -> None:
+        self._sources.pause(paused=wanted.paused)
+        set_log_level(wanted.log_level or self._started_level)
+        self._followed = wanted
+
+    def _forget(self, caches: Sequence[str]) -> dict[str, int]:
+        """Drop caches, all when none is named; what is still open is looked up anew at once."""
+        known = {"processes": self._processes.forget, "names": self._names.forget}
+        dropped = {name: forget() for name, forget in known.items() if not caches or name in caches}
+        if "processes" in dropped:
+            self._attribution.sweep(time.time(), force=True)
+        return dropped
+
     # --- intervals ----------------------------------------------------------------------------------------------
 
     async def _cut_intervals(self) -> None:
-        interval = interval_at(time.time(), time.monotonic(), self._settings.interval)
+        interval = interval_at(time.time(), time.monotonic(), self._length)
+        portion = _Portion(began=interval.began)
         ending = False
         while not ending:
             await self._wait(interval.ends - time.monotonic())
             # Asked here only: a signal that comes during the lines below finds packets behind the boundary, which need
             # a cut of their own.
             ending = self._stop.is_set()
-            measured = interval.measured_ms(time.monotonic())
-            upcoming = following(interval, time.time(), time.monotonic())
+            wanted, paused, length = self._follower.current, self._followed.paused, self._length
+            now = time.monotonic()
+            over = now >= interval.ends
+            if not (ending or over or wanted.paused != paused or length != interval.length):
+                self._follow(wanted)
+                continue
+            if not paused:
+                portion.measured += min(now, interval.ends) - portion.began
+            portion.was_paused |= paused
+            portion.is_last = ending or over or length != interval.length
+            if length != interval.length:
+                upcoming = interval_at(time.time(), now, length)
+            else:
+                upcoming = following(interval, time.time(), now) if over else interval
+            if paused and not wanted.paused:
+                # Before the boundary: what is stamped later counts, what is stamped earlier goes with this cut.
+                self._sources.pause(paused=False)
             # The interface counters are read now; packets stamped later are held back from this cut. Those stamped
             # before are in the ring still, up to the time a block may take.
             self._table.boundary = time.time()
             carried = self._carry()
             await asyncio.sleep(SETTLE_SECONDS)
             self._sources.read()
-            await self._spool_interval(interval, measured, carried)
+            parts = await self._spool_interval(interval, portion, carried, paused=paused)
+            began = upcoming.began if upcoming is not interval else now
+            if portion.is_last:
+                portion = _Portion(began=began)
+            else:
+                portion.began, portion.first_part = began, portion.first_part + parts
+            if wanted != self._followed:
+                self._follow(wanted)
+                await self._publisher.report(self._state())
             interval = upcoming
 
     async def _wait(self, seconds: float) -> None:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(max(0.0, seconds)):
-                await self._stop.wait()
+                await self._woken.wait()
+        self._woken.clear()
 
     def _carry(self) -> dict[int, InterfaceCounters]:
         """What each captured interface counted since the last call."""
@@ -180,29 +262,40 @@ class Agent:
             log.warning("interfaces cannot be listed", error=error.strerror)
             return
         self._own = {address for each in interfaces for address in each.addresses}
+        self._attribution.own_addresses = self._own
         self._sources.refresh(interfaces)
 
     async def _spool_interval(
-        self, interval: Interval, measured_ms: int, carried: dict[int, InterfaceCounters]
-    ) -> None:
+        self, interval: Interval, portion: _Portion, carried: dict[int, InterfaceCounters], *, paused: bool
+    ) -> int:
+        """Parts spooled."""
         now = time.time()
-        self._attribution.sweep(now)
-        self._attribution.settle(now)
+        if paused:
+            self._table.cut(now)
+        else:
+            self._attribution.sweep(now)
+            self._attribution.settle(now)
         cut = self._table.cut(now)
         records = make_records(
             self._table, cut, self._attribution.listening, self._sources.loopbacks, self._sources.addresses
         )
         self._table.forget_idle(now)
         odd = self._sources.take_odd()
-        tally = tally_rows(
-            {
-                each.ifindex: Carried(each.name, carried[each.ifindex], odd.get(each.ifindex, NOTHING))
-                for each in self._sources.captured
-                if each.ifindex in carried
-            },
-            records.causes,
-        )
+        interfaces = [each for each in self._sources.captured if each.ifindex in carried]
+        if paused:
+            tally = paused_rows({each.ifindex: (each.name, carried[each.ifindex]) for each in interfaces})
+        else:
+            tally = tally_rows(
+                {
+                    each.ifindex: Carried(each.name, carried[each.ifindex], odd.get(each.ifindex, NOTHING))
+                    for each in interfaces
+                },
+                records.causes,
+            )
         parts = split(records)
+        measured_ms = round(min(max(portion.measured, 0.0), interval.length) * 1000)
+        # One more is to come where the interval goes on.
+        count = portion.first_part + len(parts) + (not portion.is_last)
         batches = [
             FlowsObserved(
                 version=BATCH_VERSION,
@@ -214,10 +307,10 @@ class Agent:
                 apps=part.apps,
                 domains=part.domains,
                 records=part.records,
-                coverage=Coverage(int(self._mode.mode), measured_ms, number, len(parts)),
-                tally=tally if number == len(parts) - 1 else [],
+                coverage=Coverage(int(self._mode.mode), measured_ms, number, count, portion.was_paused),
+                tally=tally if number == portion.first_part + len(parts) - 1 else [],
             )
-            for number, part in enumerate(parts)
+            for number, part in enumerate(parts, portion.first_part)
         ]
         await asyncio.get_running_loop().run_in_executor(self._disk, self._spool.append, batches, now)
         self._publisher.wake()
@@ -229,6 +322,7 @@ class Agent:
         metrics.SPOOL_BATCHES.set(self._spool.batches)
         metrics.SPOOL_BYTES.set(self._spool.bytes)
         metrics.SPOOL_LOST.set(self._spool.lost_batches)
+        return len(parts)
 
     # --- every second -------------------------------------------------------------------------------------------
 
@@ -250,9 +344,13 @@ class Agent:
                 span_ms=round((monotonic - last) * 1000),
             )
             last = monotonic
-            await self._publisher.live(sample)
+            if not self._followed.paused:
+                await self._publisher.live(sample)
             state = self._state()
-            identity = (state.mode, state.mode_reason, state.interval, tuple(each.name for each in state.interfaces))
+            identity = (
+                state.mode, state.mode_reason, state.interval, state.paused, state.settings_version,
+                tuple(each.name for each in state.interfaces),
+            )  # fmt: skip
             if self._publisher.connected and (identity != reported or monotonic - reported_at >= REPORT_SECONDS):
                 reported_at, reported = monotonic, identity
                 await self._publisher.report(state)
@@ -271,8 +369,8 @@ class Agent:
             started_at=self._started_at,
             mode=self._mode.mode.label,
             mode_reason=reason,
-            interval=self._settings.interval,
-            paused=False,
+            interval=self._followed.interval or self._settings.interval,
+            paused=self._followed.paused,
             interfaces=[
                 InterfaceState(
                     each.name, [address_text(address) for address in each.addresses], each.ifindex in captured
@@ -285,6 +383,7 @@ class Agent:
             spool_bytes=self._spool.bytes,
             lost_batches=self._spool.lost_batches,
             ring_drops=self._sources.drops,
+            settings_version=self._followed.version,
         )
 
 
@@ -302,6 +401,15 @@ def _open_diag() -> SocketDiag | None:
         return SocketDiag()
     except OSError as error:
         log.warning("processes stay unknown: sockets cannot be listed", error=error.strerror)
+        return None
+
+
+def _hear_processes() -> ProcessEvents | None:
+    try:
+        return ProcessEvents()
+    except OSError as error:
+        # Nothing is missing without it: processes are listed instead.
+        log.info("the kernel does not tell of new processes", error=error.strerror)
         return None
 
 

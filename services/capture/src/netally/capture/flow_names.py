@@ -54,6 +54,13 @@ class FlowNames:
         self._streams: ClientStreams[StreamKey] = ClientStreams()
         self._quic: quic.QuicHellos | None = None
 
+    def forget(self) -> int:
+        """Drop every name that DNS has told; how many entries that were."""
+        entries = len(self._addresses) + len(self._outer)
+        self._addresses.clear()
+        self._outer.clear()
+        return entries
+
     def of_address(self, client: bytes, address: bytes, now: float) -> str | None:
         """Name under which the client last got the address from DNS."""
         return self._addresses.name(self._client(client), address, now)

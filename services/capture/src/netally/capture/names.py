@@ -112,6 +112,9 @@ class AddressNames:
     def __len__(self) -> int:
         return len(self._names)
 
+    def clear(self) -> None:
+        self._names.clear()
+
     def learn(self, client: bytes, address: bytes, name: str, ttl: float, now: float) -> None:
         """``client`` was told at ``now`` that ``name`` has ``address`` for ``ttl`` seconds. The last one counts."""
         key = (client, address)

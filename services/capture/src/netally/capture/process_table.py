@@ -10,6 +10,7 @@ changed. Time spent on questions is bounded by a budget.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import time
 from collections import OrderedDict
@@ -19,6 +20,7 @@ from typing import Final, NamedTuple
 import psutil
 
 from netally.capture.app_name import application_name, container_of, cut_name, unit_of
+from netally.capture.process_events import ProcessEvents
 from netally.contracts.flow import App
 
 NEWEST: Final = 24
@@ -46,9 +48,20 @@ class _Identity(NamedTuple):
 
 
 class ProcessTable:
-    """Sockets and their processes. ``clock`` is the monotonic one, for the budget only."""
+    """Sockets and their processes. ``clock`` is the monotonic one, for the budget only. ``events`` tells processes that
+    start and end, which takes the place of listing them.
+    """
 
-    def __init__(self, proc: str = "/proc", clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        proc: str = "/proc",
+        clock: Callable[[], float] = time.monotonic,
+        events: ProcessEvents | None = None,
+    ) -> None:
+        self._events = events
+        self._events_lost = 0
+        self._told: dict[int, None] = {}
+        """Processes that run, the newest last; empty without events."""
         self._proc = proc
         self._clock = clock
         self._owners: OrderedDict[int, App] = OrderedDict()
@@ -62,10 +75,19 @@ class ProcessTable:
         self._budget_at = clock()
         self.misses = 0
         """Questions without an answer, for metrics."""
+        if events is not None:
+            self._told = dict.fromkeys(reversed(self._by_age()))
 
     def known(self, inode: int) -> App | None:
         """Process of a socket as far as it is known already."""
         return self._owners.get(inode)
+
+    def forget(self) -> int:
+        """Drop everything that is known of sockets and processes; how many entries that were."""
+        entries = len(self._owners) + len(self._apps)
+        for cache in (self._owners, self._apps, self._scanned, self._recent):
+            cache.clear()
+        return entries
 
     def find(self, inode: int, uid: int, *, thorough: bool = True) -> App | None:
         """Process that holds the socket, looked for in the likely places; None when it is in none of them.
@@ -89,6 +111,7 @@ class ProcessTable:
 
     def _look(self, inode: int, uid: int, *, thorough: bool) -> App | None:
         looked: set[int] = set()
+        self.hear()
         for candidates in (self._just_started, self._recent_owners, *((self._newest,) if thorough else ())):
             for pid in candidates():
                 if pid in looked or not self._may_hold(pid, uid):
@@ -99,9 +122,23 @@ class ProcessTable:
                     return self._owners[inode]
         return None
 
+    def hear(self) -> None:
+        """Take in what the kernel told of processes since the last call."""
+        if self._events is None:
+            return
+        for event in self._events.read():
+            # Away from its old place: a program that just started another is as new as a new process.
+            self._told.pop(event.pid, None)
+            if event.started:
+                self._told[event.pid] = None
+        if self._events.lost != self._events_lost:
+            self._events_lost = self._events.lost
+            self._told = dict.fromkeys(reversed(self._by_age()))
+
     def sweep(self) -> None:
         """Look into every process whose number of open files changed since it was last looked into."""
-        pids = self._pids()
+        self.hear()
+        pids = list(self._told) if self._told else self._pids()
         for pid in pids:
             try:
                 status = os.stat(f"{self._proc}/{pid}/fd")
@@ -136,6 +173,8 @@ class ProcessTable:
 
         Some are threads, which show the files of their process.
         """
+        if self._told:
+            return itertools.islice(reversed(self._told), JUST_STARTED)
         last = self._last_pid()
         return range(last, max(last - JUST_STARTED, 0), -1)
 
@@ -143,10 +182,14 @@ class ProcessTable:
         return list(reversed(self._recent))[:RECENT_OWNERS]
 
     def _newest(self) -> list[int]:
+        """Newest first."""
+        return list(reversed(self._told))[:NEWEST] if self._told else self._by_age()[:NEWEST]
+
+    def _by_age(self) -> list[int]:
         """Newest first. Process ids start again from the bottom at pid_max, so age is the distance to the last one."""
         pids = self._pids()
         last = self._last_pid() or max(pids, default=0)
-        return sorted(pids, key=lambda pid: (last - pid) % _PID_LIMIT)[:NEWEST]
+        return sorted(pids, key=lambda pid: (last - pid) % _PID_LIMIT)
 
     def _may_hold(self, pid: int, uid: int) -> bool:
         """The owner of a socket is as a rule the user of the process; root's processes may hold anyone's."""

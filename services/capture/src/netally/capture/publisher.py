@@ -47,11 +47,18 @@ class Publisher:
         self._client: Client | None = None
         self._js: JetStreamContext | None = None
         self._wake = asyncio.Event()
+        self.on_connected: Callable[[], None] = lambda: None
+        """Called at each (re)connection."""
         self._connected = asyncio.Event()
         self._connection_problem = "not connected yet"
         self._ending = False
         self.problem = "not connected to the bus yet"
         """Why batches do not leave, in plain words; empty when they do."""
+
+    @property
+    def client(self) -> Client | None:
+        """The connection, for what else the agent hears on the bus."""
+        return self._client
 
     @property
     def connected(self) -> bool:
@@ -93,6 +100,7 @@ class Publisher:
         async def on_reconnected() -> None:
             log.info("bus connection is back")
             self._connected.set()
+            self.on_connected()
 
         retry = _FIRST_RETRY
         while True:
@@ -116,6 +124,7 @@ class Publisher:
                 retry = min(retry * 2, _LAST_RETRY)
         self._js = self._client.jetstream(timeout=ACK_SECONDS)
         self._connected.set()
+        self.on_connected()
         log.info("bus connected")
 
     async def _drain(self) -> bool:
@@ -157,7 +166,13 @@ class Publisher:
             if error.err_code == _STREAM_FULL:
                 return "the bus is full: the aggregator does not keep up, or its database is away"
             return f"the bus refused a batch: {error.description}"
-        except (nats.errors.Error, OSError, TimeoutError) as error:
+        except TimeoutError:
+            # A nats-server that cannot write says nothing at all, neither now nor when there is space again.
+            return (
+                "the bus does not say that it stored a batch: if NATS is up, look into its log; when its disk was "
+                "full, free space there and restart it"
+            )
+        except (nats.errors.Error, OSError) as error:
             return f"the bus does not answer: {error or type(error).__name__}"
         return ""
 

@@ -20,7 +20,7 @@ from netally.capture.flow_table import FlowTable
 from netally.capture.interfaces import Choice, Interface, choose
 from netally.capture.link_layer import ETHERNET, find_network
 from netally.capture.packet_ring import PacketRing, PacketTap
-from netally.capture.sock_diag import SocketDiag
+from netally.capture.sock_diag import EndedSockets, Socket, SocketDiag
 from netally.capture.tally import Odd
 from netally.capture.tcp_counters import TcpCounterSource
 
@@ -42,6 +42,8 @@ class PacketSource:
         self._fragments = FragmentTable()
         self._odd = NOTHING
         self.drops = 0
+        self.paused = False
+        """While it is, what the sockets bring is thrown away unread."""
         self._ring = PacketRing(interface.name, loopback=interface.loopback)
         try:
             self._tap = PacketTap(interface.name, names_and_openings(), loopback=interface.loopback)
@@ -56,6 +58,8 @@ class PacketSource:
     def read_ring(self) -> None:
         """Count every block that is ready."""
         for block in self._ring.blocks():
+            if self.paused:
+                continue
             decoded = decode_block(
                 block,
                 self.interface.ifindex,
@@ -83,6 +87,8 @@ class PacketSource:
     def _read_tap(self) -> None:
         now = self._clock()
         for frame, outgoing in self._tap.frames():
+            if self.paused:
+                continue
             metrics.TAPPED.inc()
             network = find_network(ETHERNET, frame)
             packet = None if network is None else dissect_ip(frame, network.offset)
@@ -134,8 +140,15 @@ class Sources:
         self._clock = clock
         self._open: dict[int, PacketSource] = {}
         self._counters = TcpCounterSource()
+        self._ended: list[Socket] = []
+        self._ends: EndedSockets | None = None
+        if not packets:
+            self._ends = _hear_ends()
+            if self._ends is not None:
+                asyncio.get_running_loop().add_reader(self._ends.fileno(), self._hear_ends)
         self._refused: set[int] = set()
         self._lost_drops = 0
+        self._paused = False
         self.interfaces: list[Interface] = []
         self.choices: dict[str, Choice] = {}
 
@@ -193,7 +206,14 @@ class Sources:
                     log.warning("interface cannot be captured", interface=interface.name, error=error.strerror)
                     self._refused.add(index)
                 continue
+            self._open[index].paused = self._paused
             log.info("interface captured", interface=interface.name)
+
+    def pause(self, *, paused: bool) -> None:
+        """Throw away what comes from now on, or count it again."""
+        self._paused = paused
+        for source in self._open.values():
+            source.paused = paused
 
     def read(self) -> None:
         """Count what is ready now."""
@@ -204,16 +224,22 @@ class Sources:
                 address: interface.ifindex for interface in self.interfaces for address in interface.addresses
             }
             try:
-                columns = self._counters.columns(
-                    self._diag.sockets(TCP, counters=True),
-                    time=self._clock(),
-                    interface_of=interface_of,
-                    loopbacks=self.loopbacks,
-                )
+                sockets = list(self._diag.sockets(TCP, counters=True))
             except OSError as error:
                 log.warning("sockets cannot be listed", error=error.strerror)
                 return
+            self._hear_ends()
+            ended, self._ended = self._ended, []
+            columns = self._counters.columns(
+                sockets, time=self._clock(), interface_of=interface_of, loopbacks=self.loopbacks, ended=ended
+            )
             self._table.observe(columns)
+
+    def _hear_ends(self) -> None:
+        if self._ends is not None:
+            lost = self._ends.lost
+            self._ended += self._ends.read()
+            metrics.ENDS_LOST.inc(self._ends.lost - lost)
 
     def take_odd(self) -> dict[int, Odd]:
         return {index: source.take_odd() for index, source in self._open.items()}
@@ -222,3 +248,15 @@ class Sources:
         for source in self._open.values():
             source.close()
         self._open.clear()
+        if self._ends is not None:
+            asyncio.get_running_loop().remove_reader(self._ends.fileno())
+            self._ends.close()
+            self._ends = None
+
+
+def _hear_ends() -> EndedSockets | None:
+    try:
+        return EndedSockets()
+    except OSError as error:
+        log.warning("the last figures of connections stay unknown", error=error.strerror)
+        return None

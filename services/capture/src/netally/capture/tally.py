@@ -71,6 +71,15 @@ def tally_rows(carried: Mapping[int, Carried], causes: CauseCounts) -> list[Tall
     return rows
 
 
+def paused_rows(carried: Mapping[int, tuple[str, InterfaceCounters]]) -> list[TallyRow]:
+    """Rows of every interface, by index, for a time in which nothing was captured on purpose."""
+    return [
+        TallyRow(name[:64], int(Cause.PAUSED), delta.bytes_in, delta.bytes_out, delta.packets_in, delta.packets_out)
+        for name, delta in carried.values()
+        if any(delta)
+    ]
+
+
 def _add(own: dict[Cause, list[int]], cause: Cause, amounts: tuple[int, ...] | list[int]) -> None:
     if any(amounts):
         sums = own.setdefault(cause, [0, 0, 0, 0])
