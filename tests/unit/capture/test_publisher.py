@@ -166,19 +166,33 @@ async def test_state_and_live_samples(nats_url: str, spool: Spool, disk: Executo
     samples = await client.subscribe(subjects.live(HOST))
     async with running(nats_url, spool, disk) as publisher:
         # Before there is a connection both are dropped, not waited for.
-        await publisher.report(make_agent_report())
+        assert not await publisher.report(make_agent_report())
         await publisher.live(make_live_sample())
 
         async def connected() -> bool:
             return publisher.connected
 
         await eventually(connected)
-        await publisher.report(make_agent_report(sequence=7))
+        assert await publisher.report(make_agent_report(sequence=7))
         await publisher.live(make_live_sample(bytes_in=77))
         sample = decode_json((await samples.next_msg(5)).data, LiveSample)
         state = decode_json((await client.jetstream().get_msg(AGENTS, 1)).data or b"", AgentReported)
     await client.close()
     assert (sample.bytes_in, state.sequence) == (77, 7)
+
+
+async def test_a_state_without_a_stream_to_keep_it_is_not_taken_for_stored(
+    nats_url: str, spool: Spool, disk: Executor
+) -> None:
+    async with running(nats_url, spool, disk) as publisher:
+
+        async def connected() -> bool:
+            return publisher.connected
+
+        await eventually(connected)
+        assert not await publisher.report(make_agent_report())
+        await make_streams(nats_url)
+        assert await publisher.report(make_agent_report())
 
 
 async def test_ends_while_it_cannot_connect(spool: Spool, disk: Executor) -> None:

@@ -352,8 +352,8 @@ class Agent:
                 tuple(each.name for each in state.interfaces),
             )  # fmt: skip
             if self._publisher.connected and (identity != reported or monotonic - reported_at >= REPORT_SECONDS):
-                reported_at, reported = monotonic, identity
-                await self._publisher.report(state)
+                if await self._publisher.report(state):
+                    reported_at, reported = monotonic, identity
 
     def _state(self) -> AgentReported:
         reason = self._mode.reason

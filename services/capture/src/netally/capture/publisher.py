@@ -176,11 +176,15 @@ class Publisher:
             return f"the bus does not answer: {error or type(error).__name__}"
         return ""
 
-    async def report(self, state: AgentReported) -> None:
-        """Publish the agent's state; the stream keeps the last one. Not worth waiting or repeating for."""
+    async def report(self, state: AgentReported) -> bool:
+        """Publish the agent's state; the stream keeps the last one. False when it was not stored: it may be that the
+        stream is not there yet, at the very first start.
+        """
         if self.connected and self._js is not None:
             with contextlib.suppress(nats.errors.Error, nats.js.errors.Error, OSError, TimeoutError):
                 await self._js.publish(subjects.agents(state.host), encode_json(state), timeout=2)
+                return True
+        return False
 
     async def live(self, sample: LiveSample) -> None:
         """Publish the last second; nobody keeps it."""
