@@ -351,9 +351,9 @@ class Agent:
                 state.mode, state.mode_reason, state.interval, state.paused, state.settings_version,
                 tuple(each.name for each in state.interfaces),
             )  # fmt: skip
-            if self._publisher.connected and (identity != reported or monotonic - reported_at >= REPORT_SECONDS):
-                if await self._publisher.report(state):
-                    reported_at, reported = monotonic, identity
+            due = identity != reported or monotonic - reported_at >= REPORT_SECONDS
+            if due and await self._publisher.report(state):
+                reported_at, reported = monotonic, identity
 
     def _state(self) -> AgentReported:
         reason = self._mode.reason
