@@ -238,6 +238,24 @@ class PostgresServer:
 
         wait_until(children_gone, within=20)
 
+    def hang(self) -> None:
+        """Stop answering without closing a connection, as a machine whose disk hangs. `wake` ends it."""
+        assert self._process is not None
+        # The parent first, so that no child is born meanwhile.
+        os.kill(self._process.pid, signal.SIGSTOP)
+        for pid in self._children():
+            os.kill(pid, signal.SIGSTOP)
+
+    def wake(self) -> None:
+        assert self._process is not None
+        for pid in (*self._children(), self._process.pid):
+            os.kill(pid, signal.SIGCONT)
+
+    def _children(self) -> list[int]:
+        assert self._process is not None
+        listed = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text()
+        return [int(pid) for pid in listed.split()]
+
     async def create_database(self) -> str:
         """URL of a new, empty database."""
         name = f"t{uuid.uuid4().hex[:16]}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import os
 import signal
 import sys
 import time
@@ -32,8 +33,10 @@ from netally.telemetry.probes import serve_probes
 from netally.telemetry.settings import SettingsError, load_settings
 
 NAME = "netally-aggregator"
-GRACE_SECONDS = 20.0
+GRACE_SECONDS = 10.0
 """Longest a stop waits for the running transaction; then it is given up, and its messages are delivered again."""
+CANCEL_SECONDS = 3.0
+"""Longest the cancellation after it may take."""
 RESTART_SECONDS = 5.0
 
 log = structlog.get_logger()
@@ -94,10 +97,14 @@ async def run(settings: AggregatorSettings, database_settings: database.Database
     finally:
         for task in (work, stopping):
             task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await asyncio.gather(work, stopping, return_exceptions=True)
+        _, hanging = await asyncio.wait((work, stopping), timeout=CANCEL_SECONDS)
         if probes is not None:
             probes.close()
+        if hanging:
+            # A database that hangs answers neither a statement nor the request to cancel it; asyncpg waits for both.
+            # Nothing is lost: what is not committed is not acknowledged.
+            log.warning("the database does not let go, leaving without it")
+            os._exit(0)
     return 0
 
 
