@@ -44,6 +44,7 @@ from netally.api.live import LiveTraffic
 from netally.api.live_feed import LiveFeed
 from netally.api.problems import ProblemError, on_any_exception, on_http_exception, on_problem
 from netally.api.reading import Clock, asking
+from netally.api.service_orders import ServiceOrders
 from netally.api.settings import Settings
 from netally.telemetry.logging import configure_logging
 from netally.telemetry.settings import SettingsError, load_settings
@@ -65,14 +66,16 @@ def create_app(
     """The application. Nothing is connected before its lifespan starts; until then queries answer 503."""
     settings = load_settings(Settings) if settings is None else settings
     access = Access(settings.admin_token, settings.directory() / TOKEN_FILE, clock)
-    database = Database(settings.database_url, statement_timeout)
+    database = Database(settings.database_url, statement_timeout, settings.database_statement_cache)
     traffic = LiveTraffic()
     feed = LiveFeed(traffic, clock)
     bus = LiveBus(settings.nats_url, lambda sample: traffic.add(sample, clock()))
 
+    orders = ServiceOrders(bus)
+
     @asynccontextmanager
     async def connections(_: Litestar) -> AsyncIterator[None]:
-        tasks = [asyncio.create_task(part.run()) for part in (database, bus, feed)]
+        tasks = [asyncio.create_task(part.run()) for part in (database, bus, feed, orders)]
         try:
             yield
         finally:

@@ -1,0 +1,153 @@
+"""Commands for hosts, with real agents: pause and resume, intervals, log levels, caches; what the batches then say."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import pytest
+from nats.aio.client import Client
+
+from netally.contracts.codes import Cause
+from netally.store.database import DatabaseSettings, open_pool
+from tests.aggregator_process import AggregatorProcess
+from tests.ordering import Orders
+from tests.services import NatsServer, die_with_parent, eventually
+
+pytestmark = pytest.mark.root
+
+HOST = "box.example"
+
+
+@pytest.fixture
+async def orders(nats_client: Client) -> Orders:
+    orders = Orders(nats_client)
+    await orders.listen()
+    return orders
+
+
+@pytest.fixture
+async def pool(migrated_database_url: str) -> AsyncIterator[asyncpg.Pool]:
+    pool = await open_pool(DatabaseSettings(migrated_database_url), "tests")
+    yield pool
+    await pool.close()
+
+
+@pytest.fixture
+async def aggregator(nats_url: str, migrated_database_url: str) -> AsyncIterator[AggregatorProcess]:
+    process = AggregatorProcess(nats_url, migrated_database_url)
+    process.start()
+    await process.ready()
+    yield process
+    process.kill()
+
+
+def start_agent(environment: dict[str, str]) -> subprocess.Popen[bytes]:
+    return subprocess.Popen([sys.executable, "-m", "netally.capture"], env=environment, preexec_fn=die_with_parent)
+
+
+@pytest.fixture
+async def agent(
+    aggregator: AggregatorProcess, nats_url: str, pool: asyncpg.Pool, tmp_path: Path
+) -> AsyncIterator[subprocess.Popen[bytes]]:
+    """An agent on loopback, whose counters the tests' own traffic moves."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("NETALLY_")}
+    environment |= {
+        "NETALLY_NATS_URL": nats_url, "NETALLY_DATA_DIR": str(tmp_path / "agent"), "NETALLY_HOST": HOST,
+        "NETALLY_INTERVAL": "1", "NETALLY_INTERFACES": "lo", "NETALLY_CAPTURE_PORT": "0",
+    }  # fmt: skip
+    process = start_agent(environment)
+
+    async def reported() -> bool:
+        return bool(await pool.fetchval("SELECT count(*) FROM agent JOIN host ON id = host_id WHERE name = $1", HOST))
+
+    await eventually(reported, within=20)
+    yield process
+    process.terminate()
+    assert await asyncio.to_thread(process.wait, 15) == 0
+
+
+async def test_paused_and_resumed(
+    agent: subprocess.Popen[bytes], orders: Orders, pool: asyncpg.Pool, nats_server: NatsServer
+) -> None:
+    done = await orders.run("pause", {"hosts": [HOST]})
+    assert done.state == "succeeded", done
+    told = done.result["hosts"][HOST]
+    assert (told["before"]["paused"], told["after"]["paused"], told["acknowledged"]) == (False, True, True)
+
+    async def paused_seconds() -> int:
+        return int(await pool.fetchval("SELECT count(*) FROM coverage WHERE paused AND measured_ms = 0"))
+
+    await eventually(lambda: _at_least(paused_seconds, 2), within=15)
+    # The restart of the bus changes nothing; what it was told is followed afterwards as well.
+    await asyncio.to_thread(nats_server.stop)
+    await asyncio.to_thread(nats_server.start)
+    began = time.monotonic()
+    done = await orders.run("resume", {})
+    assert done.state == "succeeded", done
+    assert time.monotonic() - began < 10
+    counted = await pool.fetchval("SELECT sum(bytes_in + bytes_out) FROM tally WHERE cause = $1", int(Cause.PAUSED))
+    assert counted > 0
+
+    async def measured_again() -> bool:
+        newest = await pool.fetchrow("SELECT paused, measured_ms FROM coverage ORDER BY time DESC LIMIT 1")
+        return bool(not newest["paused"] and newest["measured_ms"] >= 900)
+
+    await eventually(measured_again, within=15)
+    # Every second has its row, and only one: the intervals that were cut in two count as one.
+    doubled = await pool.fetch("SELECT time FROM coverage GROUP BY time HAVING count(*) > 1")
+    assert doubled == []
+
+
+async def _at_least(count: Any, number: int) -> bool:
+    return bool(await count() >= number)
+
+
+async def test_the_interval_changes_the_batches_that_arrive(
+    agent: subprocess.Popen[bytes], orders: Orders, pool: asyncpg.Pool
+) -> None:
+    began = time.monotonic()
+    done = await orders.run("set-interval", {"interval": 2})
+    assert done.state == "succeeded", done
+    assert time.monotonic() - began < 3
+    told = done.result["hosts"][HOST]
+    assert (told["before"]["interval"], told["after"]["interval"]) == (1, 2)
+
+    async def seconds() -> bool:
+        return bool(await pool.fetchval("SELECT count(*) FROM coverage WHERE interval_seconds = 2") >= 2)
+
+    await eventually(seconds, within=15)
+    assert await pool.fetchval("SELECT interval_seconds FROM agent") == 2
+
+
+async def test_caches_are_dropped_everywhere_and_the_silent_are_named(
+    agent: subprocess.Popen[bytes], orders: Orders, pool: asyncpg.Pool
+) -> None:
+    await pool.execute(
+        "WITH gone AS (INSERT INTO host (name) VALUES ('gone.example') RETURNING id) INSERT INTO agent "
+        "SELECT gone.id, now(), now(), now(), '', 'packets', '', 5, false, '', 1, 0, 0, 0, 0, 0, '[]' FROM gone"
+    )
+    done = await orders.run("refresh-cache", {"wait_seconds": 1})
+    assert done.state == "succeeded"
+    by_service = {one["service"]: one for one in done.result["instances"]}
+    assert by_service["capture"]["instance"] == HOST
+    assert by_service["capture"]["dropped"]["processes"] > 0
+    assert by_service["aggregator"]["dropped"]["hosts"] > 0
+    assert done.result["silent"] == ["gone.example"]
+    done = await orders.run("pause", {"hosts": ["nobody"]})
+    assert (done.state, done.field) == ("failed", "hosts")
+
+
+async def test_log_levels(agent: subprocess.Popen[bytes], orders: Orders) -> None:
+    done = await orders.run("set-log-level", {"target": "hosts", "level": "debug"})
+    assert (done.state, done.result["hosts"][HOST]["after"]["log_level"]) == ("succeeded", "debug"), done
+    done = await orders.run("set-log-level", {"target": "aggregator", "level": "warning"})
+    assert done.result["changes"]["log_level"] == {"before": None, "after": "warning"}
+    assert [one["log_level"] for one in done.result["instances"].values()] == ["warning"]
