@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from netally.capture.netlink import ROUTE, NetlinkSocket, attributes
+from netally.capture.netlink import ROUTE, NetlinkSocket, attributes, payloads
 
 
 @given(st.lists(st.tuples(st.integers(0, 0x3FFF), st.binary(max_size=40)), max_size=8))
@@ -45,3 +45,13 @@ def test_questions_one_after_the_other() -> None:
         assert len(netlink.dump(18, bytes(16))) == len(links) > 0
     finally:
         netlink.close()
+
+
+@given(st.lists(st.binary(max_size=40), max_size=4), st.binary(max_size=20))
+def test_messages_nobody_asked_for_come_out_whole(wanted: list[bytes], rest: bytes) -> None:
+    data = bytearray()
+    for payload in wanted:
+        data += struct.pack("=IHHII", 16 + len(payload), 20, 0, 0, 0) + payload
+        data += bytes(-len(data) % 4)
+    found = [bytes(payload) for payload in payloads(memoryview(bytes(data + rest)))]
+    assert found[: len(wanted)] == wanted

@@ -9,10 +9,12 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import cast
 
 import pytest
 
 from netally.capture import process_table
+from netally.capture.process_events import ProcessEvent, ProcessEvents
 from netally.capture.process_table import ProcessTable
 
 CONNECTOR = """
@@ -146,3 +148,43 @@ def test_a_process_table_that_is_not_there(tmp_path: Path) -> None:
     # No stat file: the process went between two looks.
     table.sweep()
     assert table.known(77) is None
+
+
+class Told:
+    """Events as the kernel would tell them."""
+
+    def __init__(self) -> None:
+        self.lost = 0
+        self.waiting: list[ProcessEvent] = []
+
+    def read(self) -> list[ProcessEvent]:
+        events, self.waiting = self.waiting, []
+        return events
+
+
+def test_processes_that_are_told_need_no_listing(
+    holder: tuple[subprocess.Popen[str], list[int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    process, inodes = holder
+    told = Told()
+    monkeypatch.setattr(ProcessTable, "_pids", lambda _: [1])
+    table = ProcessTable(events=cast("ProcessEvents", told))
+    assert table.find(inodes[0], os.getuid()) is None
+    told.waiting = [ProcessEvent(process.pid, started=True)]
+    app = table.find(inodes[0], os.getuid())
+    assert app is not None
+    assert app.name == "connector.py (python3)"
+
+
+def test_processes_that_ended_are_asked_no_more_and_lost_events_list_them_again(
+    holder: tuple[subprocess.Popen[str], list[int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    process, inodes = holder
+    told = Told()
+    table = ProcessTable(events=cast("ProcessEvents", told))
+    told.waiting = [ProcessEvent(process.pid, started=False)]
+    table.sweep()
+    assert table.known(inodes[0]) is None
+    told.lost = 1
+    table.sweep()
+    assert table.known(inodes[0]) is not None

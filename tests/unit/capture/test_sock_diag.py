@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from netally.capture.dissector import TCP, UDP
-from netally.capture.sock_diag import TCP_LISTEN, Socket, SocketDiag, parse_socket
+from netally.capture.sock_diag import TCP_LISTEN, EndedSockets, Socket, SocketDiag, parse_socket
 from tests.builders import packed
+from tests.services import wait_until
 
 LOOPBACK4, LOOPBACK6 = packed("127.0.0.1"), packed("::1")
 
@@ -115,3 +116,32 @@ def test_what_is_not_there_is_none(diag: SocketDiag) -> None:
 def test_any_answer_is_read_without_error(data: bytes) -> None:
     parsed = parse_socket(memoryview(data), TCP)
     assert parsed is None or isinstance(parsed, Socket)
+
+
+def test_a_connection_that_ends_tells_its_last_counters(
+    connection: tuple[socket.socket, socket.socket, bytes], diag: SocketDiag
+) -> None:
+    client, accepted, address = connection
+    ends = EndedSockets()
+    try:
+        port = client.getsockname()[1]
+        cookie = next(found.cookie for found in diag.sockets(TCP) if (found.local_port, found.local) == (port, address))
+        client.sendall(b"x" * 5_000)
+        received = 0
+        while received < 5_000:
+            received += len(accepted.recv(65_536))
+        client.close()
+        accepted.close()
+        heard: dict[int, Socket] = {}
+
+        def told() -> bool:
+            heard.update((found.cookie, found) for found in ends.read())
+            return cookie in heard
+
+        wait_until(told)
+    finally:
+        ends.close()
+    last = heard[cookie]
+    assert (last.local, last.local_port, last.remote, last.inode) == (address, port, address, 0)
+    assert last.counters is not None
+    assert last.counters.sent - last.counters.retransmitted == 5_000

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import socket
 import time
 from collections.abc import Iterator
@@ -97,4 +96,31 @@ async def test_without_packets_connections_are_counted_by_their_sockets(loopback
             assert accepted.recv(2000)
             sources.read()
             assert 1000 < bytes_of(table, client.getsockname()[1]) < 1500
-    await asyncio.sleep(0)
+    sources.close()
+
+
+async def test_without_packets_a_connection_between_two_looks_is_counted_by_its_end(
+    loopback: Interface, diag: SocketDiag
+) -> None:
+    table = FlowTable()
+    sources = make_sources(table, diag, packets=False)
+    sources.refresh([loopback])
+    sources.read()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        with socket.create_connection(listener.getsockname()) as client:
+            port = client.getsockname()[1]
+            accepted, _ = listener.accept()
+            with accepted:
+                client.sendall(b"x" * 1000)
+                assert accepted.recv(2000)
+        counted = 0
+
+        async def there() -> bool:
+            nonlocal counted
+            sources.read()
+            counted += bytes_of(table, port)
+            return counted > 1000
+
+        await eventually(there)
+    assert counted < 1800
+    sources.close()

@@ -29,9 +29,9 @@ def make_socket(counters: TcpCounters | None, **changes: Any) -> Socket:
     return Socket(**{**values, **changes}, counters=counters)
 
 
-def counted(source: TcpCounterSource, *sockets: Socket) -> dict[FlowEnds, list[int]]:
+def counted(source: TcpCounterSource, *sockets: Socket, ended: tuple[Socket, ...] = ()) -> dict[FlowEnds, list[int]]:
     table = FlowTable()
-    table.observe(source.columns(sockets, time=1.0, interface_of=INTERFACES, loopbacks={1}))
+    table.observe(source.columns(sockets, time=1.0, interface_of=INTERFACES, loopbacks={1}, ended=ended))
     cut = table.cut(2.0)
     return {table.key(slot): row for slot, row in zip(cut.slots.tolist(), cut.counters.tolist(), strict=True)}
 
@@ -74,3 +74,32 @@ def test_listeners_and_sockets_without_figures_are_left_out() -> None:
     source = TcpCounterSource()
     counted(source)
     assert counted(source, make_socket(None), make_socket(TcpCounters(1, 0, 1, 1, 1), remote_port=0)) == {}
+
+
+def test_a_connection_that_ended_counts_to_its_last_byte() -> None:
+    source = TcpCounterSource()
+    counted(source)
+    counted(source, make_socket(TcpCounters(100, 0, 0, 3, 0)))
+    (row,) = counted(source, ended=(make_socket(TcpCounters(150, 0, 30, 4, 1), inode=0),)).values()
+    assert row == [50 + 52, 30 + 52, 1, 1]
+    # Seen by the dump and gone before its end was read: each byte once.
+    seen, gone = make_socket(TcpCounters(10, 0, 0, 1, 0), cookie=6), make_socket(TcpCounters(20, 0, 0, 2, 0), cookie=6)
+    (row,) = counted(source, seen, ended=(gone,)).values()
+    assert row == [20 + 2 * 52, 0, 2, 0]
+    assert counted(source) == {}
+
+
+def test_a_connection_between_two_looks_is_counted_by_its_end() -> None:
+    source = TcpCounterSource()
+    counted(source)
+    (row,) = counted(source, ended=(make_socket(TcpCounters(100, 0, 9, 3, 2), cookie=9),)).values()
+    assert row == [100 + 3 * 52, 9 + 2 * 52, 3, 2]
+
+
+def test_an_aborted_connection_brings_no_figures() -> None:
+    source = TcpCounterSource()
+    counted(source)
+    counted(source, make_socket(TcpCounters(100, 0, 0, 3, 0)))
+    gone = make_socket(TcpCounters(0, 0, 0, 0, 0), remote=bytes(4), remote_port=0)
+    assert counted(source, ended=(gone,)) == {}
+    assert counted(source) == {}

@@ -6,6 +6,8 @@ at the sweep each second (everything else, and accepted connections, whose socke
 
 from __future__ import annotations
 
+import time
+from collections.abc import Collection
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -16,6 +18,7 @@ from netally.capture.dissector import TCP, UDP, Packet
 from netally.capture.flow_names import FlowNames, Name
 from netally.capture.flow_table import FlowTable, Slots
 from netally.capture.names import beats
+from netally.capture.network_namespace import NetworkNamespaces
 from netally.capture.packets import A_IS_CLIENT, A_IS_LOCAL, A_SENT_FIRST, B_IS_LOCAL, TCP_ACK, TCP_SYN, FlowEnds
 from netally.capture.process_table import ProcessTable
 from netally.capture.sock_diag import TCP_LISTEN, Socket, SocketDiag
@@ -45,8 +48,18 @@ class Attribution:
     """``diag`` None (inet_diag missing) leaves processes unknown."""
 
     def __init__(
-        self, table: FlowTable, names: FlowNames, processes: ProcessTable, diag: SocketDiag | None, first_ephemeral: int
+        self,
+        table: FlowTable,
+        names: FlowNames,
+        processes: ProcessTable,
+        diag: SocketDiag | None,
+        first_ephemeral: int,
+        namespaces: NetworkNamespaces | None = None,
     ) -> None:
+        self._namespaces = namespaces
+        self._elsewhere: SocketsElsewhere | None = None
+        self.own_addresses: Collection[bytes] = ()
+        """Addresses of this network namespace."""
         self._table = table
         self._names = names
         self._processes = processes
@@ -117,10 +130,16 @@ class Attribution:
     def _ask(self, slot: int, view: View) -> None:
         if self._diag is None or view.protocol not in (TCP, UDP):
             return
-        try:
-            found = self._diag.lookup(view.protocol, view.local, view.local_port, view.remote, view.remote_port)
-        except OSError:
-            return
+        # An address of a container leads into its namespace.
+        others = self._namespaces.holding(view.local) if self._namespaces is not None else []
+        found = None
+        for diag in others or [self._diag]:
+            try:
+                found = diag.lookup(view.protocol, view.local, view.local_port, view.remote, view.remote_port)
+            except OSError:
+                continue
+            if found is not None:
+                break
         if found is not None and found.state != TCP_LISTEN:
             # A socket for one question to DNS is gone before a longer search ends, which others would wait for.
             lasting = view.protocol == TCP or view.remote_port != DNS_PORT
@@ -132,6 +151,10 @@ class Attribution:
 
     def sweep(self, now: float, *, force: bool = False) -> None:
         """Read the socket tables and settle what is open. Costs nothing but a look when nothing is."""
+        if self._namespaces is not None:
+            self._namespaces.refresh(time.monotonic(), self.own_addresses)
+        self._elsewhere = None
+        self._processes.hear()
         unresolved = self._unresolved()
         if self._diag is None or not (force or len(unresolved)):
             return
@@ -159,7 +182,10 @@ class Attribution:
         for slot in active[table.name_source[active] == DomainSource.NONE].tolist():
             self._name_by_address(slot, self.view(slot), now)
         for slot in self._unresolved().tolist():
-            listener = self._listener_of(self.view(slot))
+            view = self.view(slot)
+            if self._namespaces is not None and self._namespaces.holding(view.local):
+                continue
+            listener = self._listener_of(view)
             if listener is not None:
                 app = self._processes.known(listener.inode)
                 if app is not None:
@@ -174,9 +200,15 @@ class Attribution:
 
     def _socket_of(self, view: View) -> Socket | None:
         exact = self._connected.get((view.protocol, view.local, view.local_port, view.remote, view.remote_port))
-        if exact is not None or view.protocol == TCP:
+        if exact is not None:
             return exact
-        return self._listener_of(view)
+        if self._namespaces is not None:
+            if self._elsewhere is None:
+                self._elsewhere = SocketsElsewhere(self._namespaces)
+            elsewhere = self._elsewhere.of(view)
+            if elsewhere is not None:
+                return elsewhere
+        return None if view.protocol == TCP else self._listener_of(view)
 
     def _listener_of(self, view: View) -> Socket | None:
         return self._listeners.get((view.protocol, view.local_port))
@@ -194,6 +226,47 @@ class Attribution:
                     if protocol == TCP or found.local_port < self._first_ephemeral:
                         serving.add(protocol << 16 | found.local_port)
         self.listening = np.array(sorted(serving), np.int64)
+
+
+class SocketsElsewhere:
+    """Connections of all other namespaces, as one look into them found them."""
+
+    def __init__(self, namespaces: NetworkNamespaces) -> None:
+        self._namespaces = namespaces
+        self._exact: dict[FiveTuple, Socket] = {}
+        self._bound: dict[tuple[SocketDiag, int, int], Socket] = {}
+        self._translated: dict[tuple[int, int, bytes, int], Socket | None] = {}
+        for diag in namespaces.every():
+            for protocol in (TCP, UDP):
+                try:
+                    for found in diag.sockets(protocol):
+                        self._add(diag, found)
+                except OSError:
+                    continue
+
+    def _add(self, diag: SocketDiag, found: Socket) -> None:
+        if not found.remote_port:
+            self._bound.setdefault((diag, found.protocol, found.local_port), found)
+            return
+        self._exact[found.protocol, found.local, found.local_port, found.remote, found.remote_port] = found
+        key = found.protocol, found.local_port, found.remote, found.remote_port
+        self._translated[key] = None if key in self._translated else found
+
+    def of(self, view: View) -> Socket | None:
+        """Socket of a flow: with its own addresses where they are routed; else the only one with this port and peer,
+        because address translation keeps the port as long as it is free.
+        """
+        exact = self._exact.get((view.protocol, view.local, view.local_port, view.remote, view.remote_port))
+        if exact is not None:
+            return exact
+        holding = self._namespaces.holding(view.local)
+        for diag in holding:
+            found = self._bound.get((diag, view.protocol, view.local_port))
+            if found is not None:
+                return found
+        if holding:
+            return None
+        return self._translated.get((view.protocol, view.local_port, view.remote, view.remote_port))
 
 
 def first_ephemeral_port() -> int:

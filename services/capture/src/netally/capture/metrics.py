@@ -13,6 +13,9 @@ TAPPED: Final = Counter("netally_capture_tapped_packets_total", "Packets read wh
 FLOWS: Final = Gauge("netally_capture_flows", "Flows in the table")
 COLLISIONS: Final = Gauge("netally_capture_key_collisions", "Packets counted as other because key hashes met")
 PROCESS_MISSES: Final = Gauge("netally_capture_process_misses", "Socket questions that found no process")
+ENDS_LOST: Final = Counter(
+    "netally_capture_ends_lost_total", "Times that connections ended faster than their last figures were read"
+)
 INTERVALS: Final = Counter("netally_capture_intervals_total", "Intervals cut")
 RECORDS: Final = Counter("netally_capture_records_total", "Flow records made")
 SPOOL_BATCHES: Final = Gauge("netally_capture_spool_batches", "Batches that wait in the spool")

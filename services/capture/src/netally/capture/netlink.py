@@ -80,6 +80,17 @@ class NetlinkSocket:
                     return
 
 
+def payloads(data: memoryview) -> Iterator[memoryview]:
+    """Payload of each message that nobody asked for; stops at the first broken one."""
+    offset = 0
+    while offset + _HEADER.size <= len(data):
+        (length,) = struct.unpack_from("=I", data, offset)
+        if length < _HEADER.size or offset + length > len(data):
+            return
+        yield data[offset + _HEADER.size : offset + length]
+        offset += (length + 3) & ~3
+
+
 def attributes(data: memoryview) -> Iterator[tuple[int, memoryview]]:
     """(type, value) of each attribute; stops at the first broken one."""
     offset = 0

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 from netally.capture.dissector import TCP, UDP
-from netally.capture.netlink import SOCK_DIAG, NetlinkSocket, attributes
+from netally.capture.netlink import SOCK_DIAG, NetlinkSocket, attributes, payloads
 
 TCP_LISTEN: Final = 10
 _TCP_TIME_WAIT: Final = 6
@@ -23,6 +23,11 @@ _SOCKET_ID: Final = struct.Struct("!HH16s16s")
 _MESSAGE: Final = struct.Struct("=BBBB48sIIIII")
 _NO_COOKIE: Final = b"\xff" * 8
 _INFO: Final = 2
+# Multicast groups as bind(2) takes them: bit of group - 1 (linux/sock_diag.h).
+_TCP_DESTROY: Final = 1 << 0
+_TCP6_DESTROY: Final = 1 << 2
+_EVENT_BYTES: Final = 16 * 1024
+_BURST: Final = 4_096
 _MAPPED: Final = bytes(10) + b"\xff\xff"
 
 # struct tcp_info (linux/tcp.h): u64 bytes_acked at 120, bytes_received 128, u32 segs_out 136, segs_in 140,
@@ -94,6 +99,42 @@ class SocketDiag:
         )
         payload = self._netlink.get(_BY_FAMILY, body)
         return None if payload is None else parse_socket(payload, protocol)
+
+
+class EndedSockets:
+    """TCP connections that end, with their last counters, as the kernel tells them (SKNLGRP_INET_TCP_DESTROY and
+    SKNLGRP_INET6_TCP_DESTROY). Works without privilege. An ended socket has no inode any more, and one that was aborted
+    no addresses either: its cookie is what it had before.
+    """
+
+    def __init__(self) -> None:
+        self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_NONBLOCK, SOCK_DIAG)
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1024 * 1024)
+        self._socket.bind((0, _TCP_DESTROY | _TCP6_DESTROY))
+        self.lost = 0
+        """Times that connections ended faster than they were read."""
+
+    def fileno(self) -> int:
+        return self._socket.fileno()
+
+    def read(self) -> Iterator[Socket]:
+        """Those since the last call, a bounded number at a time."""
+        for _ in range(_BURST):
+            try:
+                data = memoryview(self._socket.recv(_EVENT_BYTES))
+            except (BlockingIOError, InterruptedError):
+                return
+            except OSError:
+                # ENOBUFS: some are missing.
+                self.lost += 1
+                continue
+            for payload in payloads(data):
+                found = parse_socket(payload, TCP)
+                if found is not None:
+                    yield found
+
+    def close(self) -> None:
+        self._socket.close()
 
 
 def parse_socket(payload: memoryview, protocol: int) -> Socket | None:

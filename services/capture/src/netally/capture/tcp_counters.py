@@ -1,11 +1,12 @@
 """Traffic without packets: the differences of each TCP socket's counters, as `Columns` for the flow table.
 
 For agents without the privilege to see packets. Payload is exact (tcp_info); headers are estimated, an IP header, 20
-bytes of TCP and 12 of timestamps for each segment. UDP and short connections are missing.
+bytes of TCP and 12 of timestamps for each segment. Connections that ended bring their last figures. UDP is missing.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Collection, Iterable
 from typing import Final
 
@@ -21,7 +22,7 @@ class TcpCounterSource:
     """Keeps the last counters of each socket. What a connection moved before the first look is not counted."""
 
     def __init__(self) -> None:
-        self._last: dict[int, TcpCounters] = {}
+        self._last: dict[int, Socket] = {}
         self._looked = False
 
     def columns(
@@ -31,20 +32,33 @@ class TcpCounterSource:
         time: float,
         interface_of: dict[bytes, int],
         loopbacks: Collection[int],
+        ended: Iterable[Socket] = (),
     ) -> Columns:
-        """What moved since the last call. ``interface_of`` tells each own address's interface; on loopback, where both
+        """What moved since the last call. ``ended`` are connections that are gone, read after ``sockets`` were, so that
+        no figure falls between. ``interface_of`` tells each own address's interface; on loopback, where both
         ends are sockets of this machine, the lower port's socket (the server) is left out.
         """
         builder = ColumnsBuilder()
-        now: dict[int, TcpCounters] = {}
-        for found in sockets:
-            if found.counters is None or not found.remote_port:
+        now: dict[int, Socket] = {}
+        for is_last, found in itertools.chain(((False, each) for each in sockets), ((True, each) for each in ended)):
+            if found.counters is None:
                 continue
-            now[found.cookie] = found.counters
+            known = now.get(found.cookie) or self._last.get(found.cookie)
+            if is_last:
+                now.pop(found.cookie, None)
+                if known is not None and not found.remote_port:
+                    # Aborted: the record has lost its addresses, and its counters with them.
+                    continue
+            if not found.remote_port:
+                continue
+            if not is_last:
+                now[found.cookie] = found
             interface = interface_of.get(found.local, 0)
             if interface in loopbacks and found.local_port < found.remote_port:
                 continue
-            before = self._last.get(found.cookie, _ZERO if self._looked else found.counters)
+            before = known.counters if known is not None else None
+            if before is None:
+                before = _ZERO if self._looked else found.counters
             _add(builder, found, before, found.counters, interface, time, directed=interface not in loopbacks)
         self._last = now
         self._looked = True
