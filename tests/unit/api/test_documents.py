@@ -74,6 +74,14 @@ async def test_anonymous_is_401_at_every_operation() -> None:
             assert (await api.anonymous.get(path)).status_code == 401, path
 
 
+@pytest.mark.parametrize("path", ["/api/nothing", "/api/nothing.json", "/api/no/thing", "/api/docs/nothing"])
+async def test_an_unknown_address_is_a_problem_that_names_it(path: str) -> None:
+    async with running_api() as api:
+        answer = await api.client.get(path)
+    assert (answer.status_code, answer.headers["content-type"]) == (404, "application/problem+json")
+    assert path in answer.json()["detail"]
+
+
 async def test_the_document_is_served_and_says_what_is_there() -> None:
     async with running_api() as api:
         served = (await api.client.get("/api/openapi.json")).json()

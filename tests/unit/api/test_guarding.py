@@ -48,6 +48,7 @@ def test_requests_of_our_own_pages_pass(connection: Any) -> None:
         make_connection(host="netally.test", origin="http://evil.test"),
         make_connection(host="netally.test", origin="null"),
         make_connection(host="netally.test", origin=""),
+        make_connection(host="netally.test", origin="http://[::1"),
         make_connection(host="netally.test", origin="http://netally.test:8080"),
         make_connection(host="netally.test", origin="http://netally.test", sec_fetch_site="cross-site"),
         make_connection(host="netally.test", origin="http://netally.test", sec_fetch_site="same-site"),
@@ -90,9 +91,13 @@ def test_direct_from_this_machine_means_no_proxy() -> None:
         ("/api/applications?limit=1&limit=2", "limit"),
         ("/api/domains?from=1&from=2", "from"),
         ("/api/stats/timeline?range=1h&range=1h", "range"),
+        ("/api/commands?name=%00", "name"),
+        ("/api/commands?state=done", "state"),
+        ("/api/applications?from=%00", "from"),
+        ("/api/applications?range=2h", "range"),
     ],
 )
-async def test_unknown_and_repeated_parameters_are_refused_by_name(path: str, parameter: str) -> None:
+async def test_unknown_repeated_and_wrong_parameters_are_refused_by_name(path: str, parameter: str) -> None:
     async with running_api() as api:
         answer = await api.client.get(path)
     assert (answer.status_code, answer.json()["parameter"]) == (400, parameter)

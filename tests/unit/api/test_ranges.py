@@ -71,6 +71,12 @@ def test_the_last_hour_is_the_default() -> None:
     assert ranges.asked_range(str(NOW - 7), None, None, NOW, UTC) == (NOW - 7, NOW)
 
 
+@pytest.mark.parametrize(("to", "now"), [("2000-01-01", NOW), (None, 0), (None, 60_000)])
+def test_a_range_is_never_empty(to: str | None, now: int) -> None:
+    start, end = ranges.asked_range(None, to, "1h", now, UTC)
+    assert start < end
+
+
 @pytest.mark.parametrize(
     ("from_", "to", "range_", "parameter"),
     [

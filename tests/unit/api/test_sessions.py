@@ -99,6 +99,7 @@ async def test_attempts_are_limited() -> None:
         {"json": {"code": 5}},
         {"json": []},
         {"json": {"code": "x", "y": 1}},
+        {"content": b"[" * 15_000},
     ],
 )
 async def test_a_body_that_is_no_login_is_400(body: dict[str, Any]) -> None:

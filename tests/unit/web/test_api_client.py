@@ -34,6 +34,18 @@ async def test_a_read_carries_the_readers_own_proof_and_no_other() -> None:
     assert request.url.params["from"] == "2026-11-22T00:00Z"
 
 
+async def test_cookies_of_other_programs_are_passed_on_whatever_they_hold() -> None:
+    seen: list[bytes] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        seen.append(dict(request.headers.raw)[b"Cookie"])
+        return httpx.Response(401, json={"type": "about:blank", "title": "t", "status": 401, "detail": "Log in."})
+
+    with pytest.raises(ApiProblem, match="Log in"):
+        await client_of(answer).hosts(Reader("r1", cookie="x=\u00c3\u00a9"), RANGE)
+    assert seen == ["x=é".encode()]
+
+
 async def test_an_answer_that_cannot_be_read_is_a_problem_in_words() -> None:
     with pytest.raises(ApiProblem, match="cannot read") as raised:
         await client_of(lambda _request: httpx.Response(200, content=b'{"hosts": "none"}')).hosts(READER, RANGE)

@@ -69,6 +69,14 @@ def test_a_wrong_secret_says_so_and_is_not_repeated(site: Site) -> None:
         assert "has been used or is older than 10 minutes" in used.text
 
 
+@pytest.mark.parametrize("secret", ["passwört", "“quoted”", "two\nlines", "nul\0"])
+def test_a_secret_that_no_header_can_hold_is_just_wrong(site: Site, secret: str) -> None:
+    with stranger(site) as client:
+        answer = client.post("/login", data={"secret": secret})
+    assert answer.status_code == 401
+    assert "neither a valid login code nor the admin token" in answer.text
+
+
 def test_signing_out_takes_the_cookie_away(site: Site) -> None:
     answer = site.client.post("/logout")
     assert (answer.status_code, answer.headers["location"]) == (303, "/login")
@@ -77,7 +85,8 @@ def test_signing_out_takes_the_cookie_away(site: Site) -> None:
 
 @pytest.mark.parametrize("path", ["/login", "/logout", "/appearance"])
 @pytest.mark.parametrize(
-    "headers", [{"Origin": "http://evil.example"}, {"Sec-Fetch-Site": "cross-site"}, {"Origin": "null"}]
+    "headers",
+    [{"Origin": "http://evil.example"}, {"Sec-Fetch-Site": "cross-site"}, {"Origin": "null"}, {"Origin": "http://["}],
 )
 def test_forms_of_other_sites_are_refused(site: Site, path: str, headers: dict[str, str]) -> None:
     answer = site.client.post(path, data={"secret": TOKEN, "theme": "dark"}, headers=headers)
@@ -101,6 +110,7 @@ def test_our_own_forms_pass(site: Site) -> None:
         ("//evil.example", "/"),
         ("/\\evil.example", "/"),
         ("http://evil.example/", "/"),
+        ("//[", "/"),
         ("javascript:alert(1)", "/"),
         ("/a\r\nSet-Cookie: x=y", "/"),
         ("", "/"),

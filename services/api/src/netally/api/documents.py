@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Final
 
-from litestar import Request, Response, get
+from litestar import Request, Response, Router, get
+from litestar.connection import ASGIConnection
 from litestar.exceptions import NotFoundException
+from litestar.handlers import BaseRouteHandler
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin, OpenAPIRenderPlugin
 from litestar.openapi.spec import Components, License, SecurityScheme
@@ -53,6 +55,14 @@ def asset(name: FromPath[str]) -> Response[bytes]:
     return Response(content, media_type=media_type, headers={"Cache-Control": "private, max-age=3600"})
 
 
+def refuse_fallback(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
+    """Litestar answers `/api/anything` with a page of its own, the only one of its routes here that has a parameter;
+    an unknown address has the same answer everywhere.
+    """
+    if connection.path_params:
+        raise NotFoundException
+
+
 def openapi_config() -> OpenAPIConfig:
     return OpenAPIConfig(
         title="Netally",
@@ -61,6 +71,7 @@ def openapi_config() -> OpenAPIConfig:
         "rates bytes/s; null means not measured, never zero.",
         license=License(name="Apache-2.0", identifier="Apache-2.0"),
         path="/api",
+        openapi_router=Router("/api", route_handlers=[], guards=[refuse_fallback], include_in_schema=False),
         render_plugins=[DocumentsPage(path="/docs"), JsonRenderPlugin(path="/openapi.json")],
         use_handler_docstrings=True,
         components=Components(

@@ -189,8 +189,15 @@ def check_origin(connection: ASGIConnection[Any, Any, Any, Any]) -> None:
     if is_loopback(peer(connection)):
         # The web service passes on the name under which the browser knows it.
         hosts |= {connection.headers.get("x-forwarded-host", "").lower()}
-    if urlsplit(origin).netloc.lower() not in hosts - {""}:
+    if _netloc(origin) not in hosts - {""}:
         raise forbidden("The request comes from another site's page.")
+
+
+def _netloc(origin: str) -> str:
+    try:
+        return urlsplit(origin).netloc.lower()
+    except ValueError:  # "http://[::1": no browser says so
+        return ""
 
 
 def check_parameters(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
@@ -205,6 +212,9 @@ def check_parameters(connection: ASGIConnection[Any, Any, Any, Any], handler: Ba
             raise bad_parameter(name[:100], f"There is no parameter {name[:100]!r} here: {choice}.")
         if len(given.getall(name)) > 1 and not known[name].is_non_string_sequence:
             raise bad_parameter(name, f"{name} is given more than once.")
+        if any("\0" in value for value in given.getall(name)):
+            # No text of PostgreSQL can hold one.
+            raise bad_parameter(name, f"{name} holds a NUL character.")
 
 
 def _query_parameters(handler: BaseRouteHandler) -> dict[str, FieldDefinition]:

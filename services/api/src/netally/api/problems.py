@@ -88,7 +88,7 @@ def on_problem(_: Request[Any, Any, Any], error: ProblemError) -> Response[Probl
 def on_http_exception(request: Request[Any, Any, Any], error: HTTPException) -> Response[Problem]:
     """Litestar's own refusals: validation, no route, wrong method, body too large."""
     if isinstance(error, ValidationException):
-        return respond(_validation(error))
+        return respond(_validation(request, error))
     details = {
         404: f"Nothing is at {request.url.path}. /api/docs lists what there is.",
         405: f"{request.method} is not possible at {request.url.path}. /api/docs lists what is.",
@@ -98,20 +98,30 @@ def on_http_exception(request: Request[Any, Any, Any], error: HTTPException) -> 
 
 
 def on_any_exception(request: Request[Any, Any, Any], error: Exception) -> Response[Problem]:
+    if isinstance(error, RecursionError):
+        # Nothing of ours goes that deep: it is the decoder's limit (msgspec), which Litestar passes on as it is.
+        return respond(problem(400, "The body is nested too deeply."))
     log.error("request failed", method=request.method, path=request.url.path, exc_info=error)
     return respond(problem(500, "The request failed through no fault of yours. The service's log has the reason."))
 
 
-def _validation(error: ValidationException) -> Problem:
+def _validation(request: Request[Any, Any, Any], error: ValidationException) -> Problem:
     faults = error.extra if isinstance(error.extra, list) else []
     if not faults or not isinstance(faults[0], dict):
         return problem(400, error.detail)
-    # Python's keywords (from) and built-in names (range) have an underscore in the handlers' signatures.
-    key = str(faults[0].get("key", "")).rstrip("_")
+    key = _public_name(request, str(faults[0].get("key", "")))
     message = str(faults[0].get("message", error.detail))
     if not key or key == "data":
         return problem(400, f"The body is not the JSON that this address takes ({message}); /api/docs shows it.")
     return problem(400, f"{key} is wrong: {message}.", parameter=key)
+
+
+def _public_name(request: Request[Any, Any, Any], name: str) -> str:
+    """Name of a parameter in the address, given the one in the handler's signature."""
+    field = request.route_handler.parsed_fn_signature.parameters.get(name)
+    given = getattr(field.kwarg_definition, "name", None) if field is not None else None
+    # Python's keywords (from) and built-in names (range) have an underscore, in a dependency's signature as well.
+    return given or name.rstrip("_")
 
 
 def _response(description: str) -> ResponseSpec:

@@ -127,7 +127,8 @@ def asked_range(
     if end > now + FUTURE_MS:
         raise bad_parameter("to", "to lies more than a year ahead.")
     if from_ is None:
-        return max(end - RANGES[range_ or default], EARLIEST_MS), end
+        # Never empty, at the very beginning nor on a machine whose clock is not set yet.
+        return max(end - RANGES[range_ or default], min(EARLIEST_MS, end - 1)), end
     start = parse_time(from_, "from", zone)
     if start >= end:
         raise bad_parameter("from", "from does not lie before to.")

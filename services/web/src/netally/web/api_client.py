@@ -63,7 +63,8 @@ class Reader(msgspec.Struct, frozen=True):
         # A traceback with local variables must not show a secret.
         return f"Reader({self.request_id})"
 
-    def headers(self) -> dict[str, str]:
+    def headers(self, more: Mapping[str, str]) -> dict[bytes, bytes]:
+        """With ``more`` beside them. In bytes: other programs of the machine set cookies too, in any encoding."""
         pairs = {
             "X-Request-Id": self.request_id,
             "Cookie": self.cookie,
@@ -73,7 +74,7 @@ class Reader(msgspec.Struct, frozen=True):
             "X-Forwarded-Proto": self.scheme,
             "X-Forwarded-For": self.address,
         }
-        return {name: value for name, value in pairs.items() if value}
+        return {name.encode(): value.encode("latin-1") for name, value in {**pairs, **more}.items() if value}
 
 
 def open_client(base_url: str) -> httpx.AsyncClient:
@@ -154,6 +155,8 @@ class ApiClient:
         A token buys a code first, so that there is one way into a session.
         """
         if token:
+            if not token.isascii() or not token.isprintable():
+                raise ApiProblem(401, "No token has such characters.")
             bearer = msgspec.structs.replace(reader, cookie="", authorization=f"Bearer {token}")
             answer = await self._send(bearer, "POST", "/api/session/codes")
             code = _decode(answer, LoginCode).code
@@ -167,7 +170,7 @@ class ApiClient:
     @contextlib.asynccontextmanager
     async def live(self, reader: Reader) -> AsyncIterator[AsyncIterator[LiveEvent]]:
         """The live stream; silence of more than ANSWER_SECONDS ends it with ApiProblem."""
-        headers = {**reader.headers(), "Accept": "text/event-stream"}
+        headers = reader.headers({"Accept": "text/event-stream"})
         try:
             async with self.http.stream("GET", "/api/live", headers=headers) as answer:
                 if answer.status_code != 200:
@@ -191,7 +194,7 @@ class ApiClient:
     ) -> httpx.Response:
         try:
             answer = await self.http.request(
-                method, path, params=parameters, json=body, headers={**reader.headers(), "Accept": "application/json"}
+                method, path, params=parameters, json=body, headers=reader.headers({"Accept": "application/json"})
             )
         except httpx.HTTPError as error:
             API_READS.labels("unreachable").inc()

@@ -46,11 +46,17 @@ def same_origin(request: AnyRequest) -> bool:
     if site and site not in ("same-origin", "none"):
         return False
     origin = request.headers.get("origin", "")
-    return not origin or urlsplit(origin).netloc == request.headers.get("host", "")
+    try:
+        return not origin or urlsplit(origin).netloc == request.headers.get("host", "")
+    except ValueError:  # "http://[::1": no browser says so
+        return False
 
 
 def local_path(wanted: str) -> str:
     """A path to go back to, or ``/`` for anything that could lead to another site."""
-    parts = urlsplit(wanted)
+    try:
+        parts = urlsplit(wanted)
+    except ValueError:
+        return "/"
     inside = wanted.startswith("/") and not wanted.startswith(("//", "/\\")) and not parts.scheme and not parts.netloc
     return wanted if inside and wanted.isprintable() else "/"
