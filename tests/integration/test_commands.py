@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -12,6 +13,7 @@ from nats.aio.client import Client
 from netally.store.database import DatabaseSettings, open_pool
 from tests.aggregator_process import AggregatorProcess
 from tests.ordering import Orders, make_command
+from tests.services import eventually
 
 
 @pytest.fixture
@@ -53,3 +55,121 @@ async def test_a_raw_client_orders_and_hears_the_outcome(
     assert (row["state"], row["actor"]) == ("succeeded", "a script")
     # It says that it is verified; only the API's signature proves it.
     assert row["actor_verified"] is False
+
+
+@pytest.fixture
+async def busy(pool: asyncpg.Pool) -> AsyncIterator[asyncpg.Connection]:
+    """While it is open, commands that maintain the history wait for it."""
+    connection = await asyncpg.connect(*pool._connect_args, **pool._connect_kwargs)
+    await connection.execute("SELECT pg_advisory_lock(hashtextextended('netally.maintenance', 0))")
+    yield connection
+    await connection.close()
+
+
+async def test_conflicting_commands_queue_and_say_what_for(
+    aggregator: AggregatorProcess, orders: Orders, pool: asyncpg.Pool, busy: asyncpg.Connection
+) -> None:
+    first = await orders.send(make_command("aggregate"))
+    await orders.until(first, "progress")
+    second = await orders.send(make_command("cleanup"))
+    waits = await orders.until(second, "accepted")
+    assert waits.message == f"waits for aggregate {first.id}"
+    late = await orders.send(make_command("cleanup", deadline=int(time.time() * 1000) + 1000))
+    assert (await orders.until(late)).state == "expired"
+    # What does not conflict goes on.
+    assert (await orders.run("refresh-cache", {"wait_seconds": 0.1})).state == "succeeded"
+    await busy.close()
+    assert (await orders.until(first)).state == (await orders.until(second)).state == "succeeded"
+    assert (await ledger(pool, late.id))["started_at"] is None
+
+
+async def test_a_waiting_and_a_running_command_are_cancelled(
+    aggregator: AggregatorProcess, orders: Orders, busy: asyncpg.Connection
+) -> None:
+    running = await orders.send(make_command("aggregate"))
+    await orders.until(running, "progress")
+    waiting = await orders.send(make_command("cleanup"))
+    done = await orders.run("cancel", {"command": waiting.id}, actor="ada")
+    assert (done.state, done.result["state"]) == ("succeeded", "cancelled")
+    assert (await orders.until(waiting)).message == "taken back by ada before it began"
+    done = await orders.run("cancel", {"command": running.id}, actor="ada")
+    assert (done.state, done.result["state"]) == ("succeeded", "cancelled"), done
+    assert (await orders.until(running)).message == "stopped by ada"
+    # The lane is free again.
+    await busy.close()
+    assert (await orders.run("aggregate")).state == "succeeded"
+
+
+async def test_what_was_interrupted_runs_again_or_fails_and_is_never_left_running(
+    aggregator: AggregatorProcess, orders: Orders, pool: asyncpg.Pool, busy: asyncpg.Connection
+) -> None:
+    first = await orders.send(make_command("aggregate"))
+    await orders.until(first, "progress")
+    aggregator.kill()
+    aggregator.start()
+    await aggregator.ready()
+    await busy.close()
+    assert (await orders.until(first)).state == "succeeded"
+    assert orders.states(first).count("progress") == 2
+
+    again = await asyncpg.connect(*pool._connect_args, **pool._connect_kwargs)
+    await again.execute("SELECT pg_advisory_lock(hashtextextended('netally.maintenance', 0))")
+    second = await orders.send(make_command("cleanup"))
+    await orders.until(second, "progress")
+    # A clean stop leaves it to the next start as well.
+    await aggregator.stop()
+    assert (await ledger(pool, second.id))["state"] == "progress"
+    aggregator.start()
+    await aggregator.ready()
+    done = await orders.until(second)
+    assert (done.state, "interrupted" in done.message) == ("failed", True)
+    await again.close()
+
+
+async def test_the_same_key_runs_once_also_after_a_restart(
+    aggregator: AggregatorProcess, orders: Orders, pool: asyncpg.Pool
+) -> None:
+    first = await orders.run("aggregate", idempotency_key="monday")
+    await aggregator.stop()
+    aggregator.start()
+    await aggregator.ready()
+    second = await orders.run("aggregate", idempotency_key="monday")
+    assert (second.state, second.result["same_as"]) == ("succeeded", first.command_id)
+    other = await orders.run("cleanup", idempotency_key="monday")
+    assert (other.state, other.field) == ("failed", "idempotency_key")
+    assert await pool.fetchval("SELECT count(*) FROM command WHERE name = 'aggregate'") == 1
+
+
+async def test_what_is_no_command_is_refused_and_in_the_ledger(
+    aggregator: AggregatorProcess, nats_client: Client, pool: asyncpg.Pool
+) -> None:
+    js = nats_client.jetstream()
+    for body in (b"{", b"[]", b'{"id": 5}', b"\xff" * 100, b"{}" + b" " * 300_000):
+        await js.publish("commands.v1.aggregator.aggregate", body)
+
+    async def refused() -> bool:
+        return bool(await pool.fetchval("SELECT count(*) FROM command WHERE state = 'failed'") == 5)
+
+    await eventually(refused)
+    assert (await js.consumer_info("COMMANDS", "aggregator")).num_ack_pending == 0
+
+
+async def test_a_cancelled_export_leaves_no_file(
+    aggregator: AggregatorProcess, orders: Orders, pool: asyncpg.Pool, nats_client: Client
+) -> None:
+    blocker = await asyncpg.connect(*pool._connect_args, **pool._connect_kwargs)
+    transaction = blocker.transaction()
+    await transaction.start()
+    await blocker.execute("LOCK TABLE flow IN ACCESS EXCLUSIVE MODE")
+    try:
+        export = await orders.send(
+            make_command("export", {"from": 1_795_305_600_000, "to": 1_795_309_200_000, "tier": "raw"})
+        )
+        await orders.until(export, "progress")
+        done = await orders.run("cancel", {"command": export.id})
+        assert (done.state, done.result["state"]) == ("succeeded", "cancelled"), done
+    finally:
+        await transaction.rollback()
+        await blocker.close()
+    info = await nats_client.jetstream().stream_info("OBJ_exports")
+    assert info.state.messages == 0
