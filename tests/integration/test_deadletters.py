@@ -7,12 +7,15 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import asyncpg
+import msgspec
 import pytest
+import zstandard
 from nats.aio.client import Client
 from nats.js import JetStreamContext
 
 from netally.bus import streams, subjects
 from netally.contracts.commands import DeadLetter
+from netally.contracts.flow import MAX_AMOUNT
 from netally.contracts.wire import decode_json, encode_batch, encode_json
 from tests.aggregator_process import AggregatorProcess, publish
 from tests.builders import make_agent_report, make_batch, make_flow_record
@@ -76,6 +79,61 @@ async def test_noise_between_batches_is_buried_and_the_batches_land(
     assert {letter.stream_sequence for letter in letters} == set(range(2, 21, 2))
     assert await flows(database) == 10
     assert await aggregator.counter('netally_aggregator_dead_letters_total{stream="FLOWS"}') == 10
+
+
+async def test_absurd_values_are_buried_or_fit_and_the_stream_goes_on(
+    js: JetStreamContext, database: asyncpg.Connection
+) -> None:
+    impossible = [
+        make_flow_record(bytes_in=-1),
+        make_flow_record(bytes_out=MAX_AMOUNT + 1),
+        make_flow_record(packets_in=2**63),
+        make_flow_record(scope=2**15),
+        make_flow_record(protocol=256),
+        make_flow_record(server_port=65_536),
+        make_flow_record(connections=2**31),
+        make_flow_record(retrans=-5),
+        make_flow_record(remote=b""),
+        make_flow_record(app=9),
+    ]
+    largest = make_flow_record(
+        **dict.fromkeys(("bytes_in", "bytes_out", "packets_in", "packets_out", "retrans"), MAX_AMOUNT),
+        **dict.fromkeys(("scope", "role", "domain_source", "process_source"), 2**15 - 1),
+        protocol=255,
+        server_port=65_535,
+        connections=2**31 - 1,
+    )
+    for number, record in enumerate(impossible):
+        await publish(js, make_batch([record], sequence=2 * number + 1, start=start_of(2 * number)))
+        await publish(js, make_batch([largest], sequence=2 * number + 2, start=start_of(2 * number + 1)))
+    assert len(await dead_letters(js, len(impossible))) == len(impossible)
+    assert await flows(database) == len(impossible)
+    for tier in ("flow", "flow_1m", "flow_1h", "flow_1d"):
+        assert await database.fetchval(f"SELECT sum(bytes_in)::bigint FROM {tier}") == len(impossible) * MAX_AMOUNT
+
+
+async def test_newer_and_older_agents_are_understood(js: JetStreamContext, database: asyncpg.Connection) -> None:
+    newer, older = (
+        msgspec.msgpack.decode(msgspec.msgpack.encode(make_batch(host=host, start=start_of(1))))
+        for host in ("newer", "older")
+    )
+    newer.append("a field of the batch that is not known yet")
+    for record in newer[8]:
+        record.append(4_711)
+    newer[9].append({"not": "known"})
+    for record in older[8]:
+        # The last field was added later, with a default.
+        record.pop()
+    for host, batch in (("newer", newer), ("older", older)):
+        packed = msgspec.msgpack.encode(batch)
+        await js.publish(subjects.flows(host), zstandard.ZstdCompressor().compress(packed))
+
+    async def both() -> bool:
+        return bool(await flows(database) == 2)
+
+    await eventually(both)
+    found = await database.fetch("SELECT name, bytes_in, retrans FROM flow JOIN host ON id = host_id ORDER BY name")
+    assert [tuple(row) for row in found] == [("newer", 1_500, None), ("older", 1_500, None)]
 
 
 async def test_a_host_cannot_speak_for_another(js: JetStreamContext, database: asyncpg.Connection) -> None:
