@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 import pytest
 from scapy.layers.dns import DNS, DNSQR, DNSRR
@@ -17,9 +17,10 @@ from netally.capture.dissector import dissect
 from netally.capture.flow_names import FlowNames
 from netally.capture.flow_table import FlowTable
 from netally.capture.link_layer import ETHERNET
+from netally.capture.network_namespace import NetworkNamespaces
 from netally.capture.packets import ColumnsBuilder
 from netally.capture.process_table import ProcessTable
-from netally.capture.sock_diag import SocketDiag
+from netally.capture.sock_diag import Socket, SocketDiag
 from netally.contracts.codes import DomainSource, ProcessSource
 from tests.builders import packed
 
@@ -173,6 +174,80 @@ def test_listeners_are_known_and_udp_clients_are_none(machine: Machine) -> None:
         assert 6 << 16 | listener.getsockname()[1] in listening
         assert 17 << 16 | 5_999 in listening
         assert 17 << 16 | client.getsockname()[1] not in listening
+
+
+class Elsewhere(NetworkNamespaces):
+    """This machine's own sockets, as if they were a container's with these addresses."""
+
+    def __init__(self, diag: SocketDiag, addresses: tuple[bytes, ...]) -> None:
+        super().__init__()
+        self._diag, self._addresses = diag, addresses
+
+    def refresh(self, now: float, own_addresses: Collection[bytes]) -> None:
+        """Follows nothing."""
+
+    def holding(self, address: bytes) -> list[SocketDiag]:
+        return [self._diag] if address in self._addresses else []
+
+    def every(self) -> list[SocketDiag]:
+        return [self._diag]
+
+
+class Nothing(SocketDiag):
+    """A namespace without sockets."""
+
+    def sockets(self, protocol: int, *, counters: bool = False) -> Iterator[Socket]:
+        return iter(())
+
+    def lookup(self, protocol: int, local: bytes, local_port: int, remote: bytes, remote_port: int) -> Socket | None:
+        return None
+
+
+def behind(machine: Machine, *addresses: str) -> SocketDiag:
+    """Machine whose sockets are all in another namespace, which has these addresses; close what is returned."""
+    diag, nothing = SocketDiag(), Nothing()
+    elsewhere = Elsewhere(diag, tuple(packed(address) for address in addresses))
+    machine.attribution = Attribution(
+        machine.table, machine.names, machine.processes, nothing, first_ephemeral_port(), elsewhere
+    )
+    nothing.close()
+    return diag
+
+
+def test_a_container_s_connection_is_asked_for_where_its_address_is(
+    machine: Machine, connected: tuple[socket.socket, int, int]
+) -> None:
+    _, client, server = connected
+    diag = behind(machine, "127.0.0.1")
+    machine.tap(loopback(client, server, "S"), outgoing=True)
+    slot = machine.count(loopback(client, server, "S"), outgoing=True)
+    diag.close()
+    assert machine.table.process[slot] is not None
+
+
+def test_a_container_s_connection_older_than_the_agent_is_found_by_the_sweep(
+    machine: Machine, connected: tuple[socket.socket, int, int]
+) -> None:
+    _, client, server = connected
+    diag = behind(machine, "127.0.0.1")
+    slot = machine.count(loopback(client, server), outgoing=True)
+    machine.attribution.sweep(1.0)
+    diag.close()
+    assert machine.table.process[slot] is not None
+
+
+def test_behind_address_translation_port_and_peer_name_the_socket(
+    machine: Machine, connected: tuple[socket.socket, int, int]
+) -> None:
+    _, client, server = connected
+    diag = behind(machine)
+    translated = IP(src=ME, dst="127.0.0.1") / TCP(sport=client, dport=server, flags="A")
+    another = IP(src=ME, dst=PEER) / TCP(sport=client, dport=server, flags="A")
+    slot, other = machine.count(translated, outgoing=True), machine.count(another, outgoing=True)
+    machine.attribution.sweep(1.0)
+    diag.close()
+    assert machine.table.process[slot] is not None
+    assert machine.table.process[other] is None
 
 
 def test_without_inet_diag_processes_stay_unknown() -> None:

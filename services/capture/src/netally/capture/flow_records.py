@@ -187,7 +187,8 @@ def _causes(
         np.where(has_name, int(Cause.ATTRIBUTED), int(Cause.NO_NAME)),
         np.where(kernel, int(Cause.KERNEL), np.where(has_name, int(Cause.NO_PROCESS), int(Cause.UNKNOWN))),
     )
-    cause = np.where(_forwarded(seen, own_addresses), int(Cause.FORWARDED), cause)
+    # A container's traffic is passed on too, but its process is this machine's.
+    cause = np.where(_forwarded(seen, own_addresses) & ~has_app, int(Cause.FORWARDED), cause)
     causes: CauseCounts = {}
     for first, amounts, _ in _group((seen.interface, cause), seen.amounts, np.zeros(len(cause), np.int64)):
         interface = int(seen.interface[first])
