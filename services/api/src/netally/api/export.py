@@ -17,6 +17,7 @@ from litestar.response import Stream
 from netally.api.command_bus import BUS_TROUBLE, CommandBus
 from netally.api.commands import with_times
 from netally.api.database import Database
+from netally.api.guarding import STREAM
 from netally.api.problems import (
     BAD_PARAMETER,
     QUERY_PROBLEMS,
@@ -37,7 +38,7 @@ MEDIA_TYPES = {
     "json": "application/x-ndjson",
     "parquet": "application/vnd.apache.parquet",
 }
-LONGEST = 6 * 3600.0
+LONGEST = 3600.0
 """Seconds an export may take before its reader is told to look into the ledger."""
 
 Names = Annotated[str, QueryParameter(min_length=1, max_length=255)]
@@ -47,6 +48,7 @@ _FILE = ResponseSpec(bytes, description="The file", media_type="application/octe
 @get(
     "/api/export",
     summary="Rows as a file",
+    opt={STREAM: True},
     responses={**BAD_PARAMETER, **UNAUTHORIZED, **UNAVAILABLE, 200: _FILE},
 )
 async def export(
@@ -91,6 +93,7 @@ async def export(
 @get(
     "/api/exports/{command_id:str}",
     summary="The file of an export",
+    opt={STREAM: True},
     responses={**QUERY_PROBLEMS, 200: _FILE},
 )
 async def download(command_bus: NamedDependency[CommandBus], command_id: FromPath[str]) -> Stream:
