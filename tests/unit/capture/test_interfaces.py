@@ -8,6 +8,7 @@ from typing import Any
 import psutil
 
 from netally.capture.interfaces import Interface, InterfaceCounters, address_text, choose, read_interfaces
+from netally.capture.link_layer import ETHERNET, RAW
 from netally.capture.netlink import ROUTE, NetlinkSocket
 from tests.builders import packed
 
@@ -81,10 +82,33 @@ def test_inside_a_container_the_veth_is_the_uplink() -> None:
 
 
 def test_a_tunnel_is_counted_where_it_leaves() -> None:
-    tunnel = make_interface(3, "wg0", kind="wireguard", ethernet=False)
+    tunnel = make_tunnel(3, "wg0", kind="wireguard")
     choices = choose([make_interface(2, "eth0"), tunnel])
     assert not choices["wg0"].captured
     assert "tunnel" in choices["wg0"].reason
+
+
+def make_tunnel(ifindex: int, name: str, **changes: Any) -> Interface:
+    return make_interface(ifindex, name, **{"ethernet": False, "tunnel": True, **changes})
+
+
+def test_one_class_of_interfaces_is_counted() -> None:
+    # A VPN over dial-up over a card: each packet would be seen three times.
+    wg0, ppp0, eth0 = make_tunnel(4, "wg0"), make_tunnel(3, "ppp0", tunnel=False), make_interface(2, "eth0")
+    assert captured(LO, eth0, ppp0, wg0) == {"lo", "eth0"}
+    assert captured(LO, ppp0, wg0) == {"lo", "ppp0"}
+    assert captured(LO, wg0, make_tunnel(5, "wg1")) == {"lo", "wg0", "wg1"}
+    # Not even when both are named; a card without an address carries nothing of its own.
+    assert captured(LO, eth0, wg0, wanted=("eth0", "wg0")) == {"lo", "eth0"}
+    assert captured(LO, eth0, wg0, wanted=("wg0",)) == {"lo", "wg0"}
+    assert captured(LO, eth0._replace(has_global=False), ppp0) == {"lo", "ppp0"}
+
+
+def test_a_tunnel_s_frames_begin_with_the_ip_header() -> None:
+    assert make_tunnel(4, "tun0", kind="tun").link_type == RAW
+    assert make_interface(2, "eth0").link_type == ETHERNET
+    assert captured(make_tunnel(4, "tun0", kind="tun")) == {"tun0"}
+    assert captured(make_interface(4, "tap0", kind="tun")) == set()
 
 
 def test_names_decide_when_they_are_given() -> None:

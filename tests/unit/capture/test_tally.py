@@ -60,3 +60,22 @@ def test_a_counter_that_went_back_was_reset() -> None:
 
 def test_an_idle_interface_has_no_rows() -> None:
     assert tally_rows({2: Carried("eth0", delta(0, 0, 0, 0), Odd((0, 0), (0, 0), 0, 0, 0))}, {}) == []
+
+
+def test_without_packets_the_rest_is_unknown_but_for_link_headers() -> None:
+    causes = {(2, Cause.NO_NAME): [1000, 500, 10, 5]}
+    nothing = Odd((0, 0), (0, 0), 0, 0, 0)
+    carried = Carried("eth0", delta(1000 + 14 * 10 + 300, 500 + 14 * 5, 12, 5), nothing, every_packet=False)
+    assert rows(carried, causes) == {
+        Cause.NO_NAME: (1000, 500, 10, 5),
+        Cause.UNKNOWN: (300, 0, 2, 0),
+        Cause.HEADER_DIFFERENCE: (14 * 10, 14 * 5, 0, 0),
+    }
+
+
+def test_a_tunnel_s_counter_has_no_link_headers() -> None:
+    carried = Carried("tun0", delta(1000 + 400, 0, 14, 0), Odd((0, 0), (0, 0), 0, 0, 4), link_header=0)
+    assert rows(carried, {(2, Cause.NO_NAME): [1000, 0, 10, 0]}) == {
+        Cause.NO_NAME: (1000, 0, 10, 0),
+        Cause.LOST_RING: (400, 0, 4, 0),
+    }

@@ -22,6 +22,7 @@ import structlog
 from netally.capture import metrics
 from netally.capture.attribution import Attribution, first_ephemeral_port
 from netally.capture.capture_mode import CaptureMode, find_mode
+from netally.capture.cbpf import ETHERNET_HEADER
 from netally.capture.flow_names import FlowNames
 from netally.capture.flow_records import make_records, split
 from netally.capture.flow_table import FlowTable
@@ -287,7 +288,13 @@ class Agent:
         else:
             tally = tally_rows(
                 {
-                    each.ifindex: Carried(each.name, carried[each.ifindex], odd.get(each.ifindex, NOTHING))
+                    each.ifindex: Carried(
+                        each.name,
+                        carried[each.ifindex],
+                        odd.get(each.ifindex, NOTHING),
+                        link_header=ETHERNET_HEADER if each.ethernet else 0,
+                        every_packet=self._mode.mode == Mode.PACKETS,
+                    )
                     for each in interfaces
                 },
                 records.causes,

@@ -1,7 +1,8 @@
 """Network interfaces of this namespace, which of them are captured, and their counters (rtnetlink(7)).
 
 Captured are uplinks: a packet that passes several interfaces (a container's veth, a bridge, the card) is counted once,
-where it leaves or enters the machine. Loopback is captured as well, in a scope of its own.
+where it leaves or enters the machine. Loopback is captured as well, in a scope of its own. A tunnel's packets leave
+inside another interface's: one class of interfaces is captured, the lowest that there is.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import struct
 from collections.abc import Iterable, Mapping
 from typing import Final, NamedTuple
 
+from netally.capture.link_layer import ETHERNET, RAW
 from netally.capture.netlink import NetlinkSocket, attributes
 
 _GET_LINK: Final = 18
@@ -23,8 +25,11 @@ _IFA_ADDRESS, _IFA_LOCAL = 1, 2
 _STATS: Final = struct.Struct("=QQQQ")
 _IFF_UP: Final = 1
 _IFF_LOOPBACK: Final = 8
+# Hardware types (linux/if_arp.h): frames with an Ethernet header, and links without any header that are no tunnels.
 _ARPHRD_ETHER: Final = 1
 _ARPHRD_LOOPBACK: Final = 772
+_ARPHRD_PPP: Final = 512
+_ARPHRD_RAWIP: Final = 519
 _SCOPE_GLOBAL: Final = 0
 _PURELY_VIRTUAL: Final = frozenset(("veth", "tun", "dummy", "ifb"))
 
@@ -46,7 +51,9 @@ class Interface(NamedTuple):
     up: bool
     loopback: bool
     ethernet: bool
-    """Whether frames begin with an Ethernet header (loopback's do)."""
+    """Whether frames begin with an Ethernet header (loopback's do); else with the IP header, as the kernel shows them
+    on tunnels and on point-to-point links.
+    """
     link: int
     """Index of the interface below (VLAN and the like), 0 for none."""
     master: int
@@ -56,6 +63,13 @@ class Interface(NamedTuple):
     has_global: bool
     """Whether one of the addresses reaches beyond the link."""
     counters: InterfaceCounters
+    tunnel: bool = False
+    """Whether its packets go inside packets of another interface."""
+
+    @property
+    def link_type(self) -> int:
+        """As `netally.capture.link_layer` numbers them."""
+        return ETHERNET if self.ethernet else RAW
 
 
 class Choice(NamedTuple):
@@ -102,6 +116,7 @@ def _parse_link(payload: memoryview, addresses: Mapping[int, list[tuple[bytes, i
         addresses=tuple(address for address, _ in own),
         has_global=any(scope == _SCOPE_GLOBAL for _, scope in own),
         counters=InterfaceCounters(*_STATS.unpack_from(stats)) if stats is not None else InterfaceCounters(0, 0, 0, 0),
+        tunnel=hardware not in (_ARPHRD_ETHER, _ARPHRD_LOOPBACK, _ARPHRD_PPP, _ARPHRD_RAWIP),
     )
 
 
@@ -121,14 +136,24 @@ def choose(interfaces: Iterable[Interface], wanted: Iterable[str] = ()) -> dict[
     for interface in every:
         if not names and interface.link in captured and interface.kind not in ("veth", ""):
             choices[interface.name] = Choice(False, "its packets pass the interface below it, which is captured")
+    chosen = [interface for interface in every if choices[interface.name].captured and not interface.loopback]
+    lowest = min(map(_class_of, chosen), default=0)
+    for interface in chosen:
+        if _class_of(interface) > lowest:
+            choices[interface.name] = Choice(
+                False, "it is a tunnel or dial-up link: its packets are counted where they leave the machine"
+            )
     return choices
+
+
+def _class_of(interface: Interface) -> int:
+    """Cards before dial-up links (which may run over a card) before tunnels (which run over either)."""
+    return 2 if interface.tunnel else 0 if interface.ethernet else 1
 
 
 def _why_not(interface: Interface, every: list[Interface], names: set[str]) -> str:
     if interface.loopback:
         return "" if interface.up else "it is down"
-    if not interface.ethernet:
-        return "it is a tunnel: its packets are counted where they leave the machine"
     if names:
         return "" if interface.name in names else "NETALLY_INTERFACES does not name it"
     if not interface.up:
@@ -137,7 +162,7 @@ def _why_not(interface: Interface, every: list[Interface], names: set[str]) -> s
         return "it belongs to a bridge or bond"
     if not interface.has_global:
         return "it has no address that reaches beyond the link"
-    if interface.kind in ("dummy", "ifb", "tun"):
+    if interface.kind in ("dummy", "ifb") or (interface.kind == "tun" and interface.ethernet):
         return "it leads nowhere outside this machine"
     if interface.kind == "bridge" and all(
         member.kind in _PURELY_VIRTUAL for member in every if member.master == interface.ifindex

@@ -91,6 +91,16 @@ class PacketRing:
             self._words[status] = 0
             self._next = (self._next + 1) % self._blocks
 
+    def is_bound(self) -> bool:
+        """Whether packets still come in: not from an interface that was away, even if it is back with its index."""
+        return bool(self._socket.getsockname()[0])
+
+    def take_error(self) -> None:
+        """Take the error of an interface that went down. While it is there, the socket seems to have something to read
+        without end.
+        """
+        self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+
     def statistics(self) -> RingStatistics:
         """struct tpacket_stats_v3; reading resets it."""
         raw = self._socket.getsockopt(_SOL_PACKET, _PACKET_STATISTICS, 12)
@@ -113,10 +123,13 @@ class TappedFrame(NamedTuple):
 
 
 class PacketTap:
-    """Whole packets that a filter chooses, as soon as they pass."""
+    """Whole packets that a filter chooses, as soon as they pass. ``ethernet`` False gives them from the IP header on:
+    tunnels have what they like before it.
+    """
 
-    def __init__(self, interface: str, program: bytes, *, loopback: bool = False) -> None:
-        self._socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW | socket.SOCK_NONBLOCK, 0)
+    def __init__(self, interface: str, program: bytes, *, loopback: bool = False, ethernet: bool = True) -> None:
+        kind = socket.SOCK_RAW if ethernet else socket.SOCK_DGRAM
+        self._socket = socket.socket(socket.AF_PACKET, kind | socket.SOCK_NONBLOCK, 0)
         try:
             if loopback:
                 self._socket.setsockopt(_SOL_PACKET, _PACKET_IGNORE_OUTGOING, 1)

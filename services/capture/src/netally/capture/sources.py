@@ -13,12 +13,12 @@ import structlog
 
 from netally.capture import metrics
 from netally.capture.attribution import Attribution
-from netally.capture.cbpf import names_and_openings
+from netally.capture.cbpf import ETHERNET_HEADER, names_and_openings
 from netally.capture.decode import decode_block
 from netally.capture.dissector import TCP, FragmentTable, dissect_ip
 from netally.capture.flow_table import FlowTable
 from netally.capture.interfaces import Choice, Interface, choose
-from netally.capture.link_layer import ETHERNET, find_network
+from netally.capture.link_layer import find_network
 from netally.capture.packet_ring import PacketRing, PacketTap
 from netally.capture.sock_diag import EndedSockets, Socket, SocketDiag
 from netally.capture.tally import Odd
@@ -46,7 +46,12 @@ class PacketSource:
         """While it is, what the sockets bring is thrown away unread."""
         self._ring = PacketRing(interface.name, loopback=interface.loopback)
         try:
-            self._tap = PacketTap(interface.name, names_and_openings(), loopback=interface.loopback)
+            self._tap = PacketTap(
+                interface.name,
+                names_and_openings(ETHERNET_HEADER if interface.ethernet else 0),
+                loopback=interface.loopback,
+                ethernet=interface.ethernet,
+            )
         except OSError:
             self._ring.close()
             raise
@@ -57,6 +62,7 @@ class PacketSource:
 
     def read_ring(self) -> None:
         """Count every block that is ready."""
+        self._ring.take_error()
         for block in self._ring.blocks():
             if self.paused:
                 continue
@@ -66,6 +72,7 @@ class PacketSource:
                 self._fragments,
                 vnet_header=True,
                 directed=not self.interface.loopback,
+                link_type=self.interface.link_type,
             )
             new = self._table.observe(decoded.packets)
             if len(new):
@@ -90,7 +97,7 @@ class PacketSource:
             if self.paused:
                 continue
             metrics.TAPPED.inc()
-            network = find_network(ETHERNET, frame)
+            network = find_network(self.interface.link_type, frame)
             packet = None if network is None else dissect_ip(frame, network.offset)
             if packet is not None:
                 self._attribution.tapped(
@@ -110,6 +117,9 @@ class PacketSource:
         self.drops += drops
         odd, self._odd = self._odd, NOTHING
         return odd._replace(drops=drops)
+
+    def is_bound(self) -> bool:
+        return self._ring.is_bound()
 
     def close(self) -> None:
         loop = asyncio.get_running_loop()
@@ -189,16 +199,15 @@ class Sources:
             return
         wanted = {interface.ifindex: interface for interface in interfaces if self.choices[interface.name].captured}
         for index in [index for index in self._open if index not in wanted]:
-            source = self._open.pop(index)
-            self._lost_drops += source.drops
-            source.close()
-            log.info("interface left", interface=source.interface.name)
+            self._close(index)
         self._refused &= set(wanted)
         for index, interface in wanted.items():
             known = self._open.get(index)
-            if known is not None:
+            if known is not None and known.is_bound():
                 known.interface = interface
                 continue
+            if known is not None:
+                self._close(index)
             try:
                 self._open[index] = PacketSource(interface, self._table, self._attribution, self._clock)
             except OSError as error:
@@ -214,6 +223,12 @@ class Sources:
         self._paused = paused
         for source in self._open.values():
             source.paused = paused
+
+    def _close(self, index: int) -> None:
+        source = self._open.pop(index)
+        self._lost_drops += source.drops
+        source.close()
+        log.info("interface left", interface=source.interface.name)
 
     def read(self) -> None:
         """Count what is ready now."""

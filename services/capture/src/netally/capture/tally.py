@@ -7,14 +7,12 @@ interface counts (link headers, or a super-packet as one) and what is counted he
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from netally.capture.flow_records import CauseCounts
 from netally.capture.interfaces import InterfaceCounters
 from netally.contracts.codes import Cause
 from netally.contracts.flow import TallyRow
-
-_LINK_HEADER: Final = 14
 
 
 class Odd(NamedTuple):
@@ -35,6 +33,10 @@ class Carried(NamedTuple):
     name: str
     delta: InterfaceCounters
     odd: Odd
+    link_header: int = 14
+    """Bytes before the IP header that the counter includes."""
+    every_packet: bool = True
+    """False without packets: what no socket told of is there too, and unknown."""
 
 
 def counter_delta(before: InterfaceCounters, after: InterfaceCounters) -> InterfaceCounters:
@@ -53,15 +55,16 @@ def tally_rows(carried: Mapping[int, Carried], causes: CauseCounts) -> list[Tall
         delta = interface.delta
         wanted = (delta.bytes_in, delta.bytes_out, delta.packets_in, delta.packets_out)
         rest = [total - sum(amounts[column] for amounts in own.values()) for column, total in enumerate(wanted)]
-        if odd.drops:
-            # Lost packets: what is left beyond the link headers of the packets that were counted.
-            lost_packets = [max(0, rest[2]), max(0, rest[3])]
+        if odd.drops or not interface.every_packet:
+            # Not seen: what is left beyond the link headers of the packets that were counted.
+            unseen_packets = [max(0, rest[2]), max(0, rest[3])]
             headers = [
-                _LINK_HEADER * (wanted[2] - lost_packets[0]), _LINK_HEADER * (wanted[3] - lost_packets[1])
-            ]  # fmt: skip
-            lost = [max(0, rest[0] - headers[0]), max(0, rest[1] - headers[1]), *lost_packets]
-            _add(own, Cause.LOST_RING, lost)
-            rest = [left - gone for left, gone in zip(rest, lost, strict=True)]
+                interface.link_header * max(0, total - unseen)
+                for total, unseen in zip(wanted[2:], unseen_packets, strict=True)
+            ]
+            unseen = [max(0, rest[0] - headers[0]), max(0, rest[1] - headers[1]), *unseen_packets]
+            _add(own, Cause.LOST_RING if interface.every_packet else Cause.UNKNOWN, unseen)
+            rest = [left - gone for left, gone in zip(rest, unseen, strict=True)]
         _add(own, Cause.HEADER_DIFFERENCE, rest)
         rows += [
             TallyRow(interface.name[:64], int(cause), *amounts)
