@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import sqlite3
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from pathlib import Path
@@ -15,7 +16,7 @@ from nats.js.api import DiscardPolicy, StreamConfig
 from netally.bus import subjects
 from netally.bus.streams import AGENTS, FLOWS, provision
 from netally.capture.publisher import Publisher
-from netally.capture.spool import Spool
+from netally.capture.spool import Spool, SpooledBatch
 from netally.contracts.agent import AgentReported, LiveSample
 from netally.contracts.wire import decode_batch, decode_json
 from tests.builders import make_agent_report, make_batch, make_live_sample
@@ -144,6 +145,28 @@ async def test_a_server_that_starts_late_and_stops_meanwhile(tmp_path: Path, spo
         await drained(publisher, spool)
     assert await stored(server.url) == [1, 2]
     server.stop()
+
+
+async def test_a_spool_that_cannot_be_read_for_a_while_is_said_and_drained_later(
+    nats_url: str, spool: Spool, disk: Executor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await make_streams(nats_url)
+    spool.append([make_batch()], 1e9)
+
+    def fail(limit: int) -> list[SpooledBatch]:
+        raise sqlite3.OperationalError("disk I/O error")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(spool, "oldest", fail)
+        async with running(nats_url, spool, disk) as publisher:
+
+            async def said() -> bool:
+                return publisher.problem == "the spool cannot be read: disk I/O error"
+
+            await eventually(said)
+            broken.undo()
+            await drained(publisher, spool)
+    assert await stored(nats_url) == [1]
 
 
 async def test_sent_twice_is_stored_once(nats_url: str, spool: Spool, disk: Executor, tmp_path: Path) -> None:

@@ -54,6 +54,12 @@ def test_deleted_batches_are_gone_and_the_sequence_goes_on_over_a_restart(tmp_pa
     assert again.append([make_batch()], NOW) == [3]
 
 
+def test_a_power_cut_takes_back_no_sequence_that_was_given(tmp_path: Path) -> None:
+    spool = open_spool(tmp_path)
+    (level,) = spool._database.execute("PRAGMA synchronous").fetchone()
+    assert level == 2  # FULL (sqlite.org/pragma.html): each commit is on the disk before `append` returns
+
+
 def test_a_new_file_is_a_new_epoch(tmp_path: Path) -> None:
     first = open_spool(tmp_path / "a").epoch
     second = open_spool(tmp_path / "b").epoch

@@ -188,6 +188,14 @@ async def test_without_namespaces_a_closed_directory_is_a_plain_error(data: Path
 
 
 @pytest.mark.root
+async def test_a_user_without_a_name_is_told_what_to_do(data: Path) -> None:
+    cluster = Cluster(data)
+    cluster.identity = Identity("user 54321", 54321, 54321)
+    with pytest.raises(PlainError, match="no name on this machine; give it an entry in /etc/passwd"):
+        await prepare(cluster)
+
+
+@pytest.mark.root
 def test_the_kernel_is_asked_whether_the_user_can_walk_there(data: Path) -> None:
     nobody = Identity("nobody", 65534, 65534)
     assert not postgres_server.can_walk_to(nobody, [data])

@@ -15,8 +15,8 @@ from netally.capture.sock_diag import SocketDiag
 from netally.contracts.codes import Mode
 
 ADVICE: Final = (
-    "Run as root (`sudo make run`), or give the agent's Python the capabilities: "
-    "`sudo setcap cap_net_raw,cap_net_admin,cap_sys_ptrace,cap_dac_read_search+ep PATH_OF_PYTHON`."
+    "Run as root (`sudo make run`), or give the agent a copy of Python that nobody else may run (it can read every "
+    "file) and the capabilities: `sudo setcap cap_net_raw,cap_net_admin,cap_sys_ptrace,cap_dac_read_search+ep COPY`."
 )
 _CAP_SYS_PTRACE: Final = 19
 

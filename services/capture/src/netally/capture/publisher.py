@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import sqlite3
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor
 from typing import Final, TypeVar
@@ -130,7 +131,13 @@ class Publisher:
     async def _drain(self) -> bool:
         """Send what waits; False when something could not be sent for now."""
         while True:
-            batches = await self._on_disk(lambda: self._spool.oldest(WINDOW))
+            try:
+                batches = await self._on_disk(lambda: self._spool.oldest(WINDOW))
+            except sqlite3.Error as error:
+                if not self.problem:
+                    log.error("spool cannot be read", error=str(error))
+                self.problem = f"the spool cannot be read: {error}"
+                return False
             if not batches:
                 self.problem = ""
                 return True

@@ -175,6 +175,11 @@ class Cluster:
             said = failed.group(0) if failed else next((x for x in lines if "error" in x), lines[-1] if lines else "")
             if "No space left on device" in output:
                 said = "the disk is full; free some space, or set NETALLY_DATA_DIR to a directory on another disk"
+            if "could not look up effective user ID" in output:  # docker run --user 12345
+                said = (
+                    "this user has no name on this machine; give it an entry in /etc/passwd, run Netally as another "
+                    "user, or set NETALLY_DATABASE_URL to a PostgreSQL server of your own"
+                )
             raise PlainError(f"PostgreSQL failed while {doing}: {said or f'status {status}'}")
 
 
