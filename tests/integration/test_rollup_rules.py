@@ -202,6 +202,14 @@ async def test_columnstore_settings_are_explicit(timescale_databases: HistoryDat
     assert all(row["orderby"] and row["segmentby"] == "" for row in found)
 
 
+async def test_a_refresh_that_has_nothing_to_do_does_not_read_raw(timescale_databases: HistoryDatabases) -> None:
+    async with timescale_databases.pool(fill_week) as pool, pool.acquire() as connection:
+        for relation in ("flow", "tally", "coverage", "tab_activity"):
+            # TimescaleDB asks this before each refresh.
+            plan = await connection.fetch(f"EXPLAIN SELECT max(time) FROM {relation}")
+            assert not [row[0] for row in plan if "Seq Scan" in row[0]]
+
+
 async def test_compressed_history_can_still_be_refreshed_and_purged(timescale_databases: HistoryDatabases) -> None:
     history = week()
     async with timescale_databases.pool(fill_week) as pool:

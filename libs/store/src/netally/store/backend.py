@@ -30,15 +30,20 @@ async def timezone(connection: asyncpg.Connection) -> str:
 
 
 async def rewrite(connection: asyncpg.Connection, backend: str, tier: Tier, start: int, end: int) -> int:
-    """Replace the tier's buckets of ``[start, end)`` by what the tier below holds; rows they have now.
+    """Replace the tier's buckets of ``[start, end)`` by what the tier below holds, and move its watermark up to the
+    end; rows the buckets have now.
 
     On plain PostgreSQL to be called within a transaction (`one_state`), on TimescaleDB outside of one.
     """
     written = 0
+    if backend == "postgresql":
+        # First, as the totals of a tier are read from its flow, where what is stored must not be computed as well.
+        await sql.execute(connection, "set_watermark", tier=tier.name, watermark=end)
     for relation in tier.relations:
         written += await rewrite_relation(connection, backend, relation, start, end)
     if backend == "timescaledb":
-        return int(await sql.fetch_value(connection, "tier_rows", tier=tier.name, start=start, end=end))
+        written = await sql.fetch_value(connection, "tier_rows", tier=tier.name, start=start, end=end)
+        await sql.execute(connection, "set_watermark", tier=tier.name, watermark=end)
     return written
 
 

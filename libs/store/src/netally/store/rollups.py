@@ -181,7 +181,6 @@ async def _refresh_slice(
         rows = await backend.rewrite(connection, kind, tier, start, end)
         async with connection.transaction():
             await sql.execute(connection, "remove_touched", ids=ids)
-            await sql.execute(connection, "set_watermark", tier=tier.name, watermark=end)
             if above is not None:
                 buckets = covering(start, end, above.name, zone)
                 await sql.execute(connection, "add_touched", tier=above.name, buckets=buckets)

@@ -3,8 +3,10 @@
 -- What TimescaleDB calls a continuous aggregate, by hand. For a tier X:
 --   X_rollup  the stored buckets, those below the tier's watermark
 --   X_of      the same rows computed from the tier below, for any range of buckets
---   X         both together: stored below the watermark, computed above it
--- A refresh replaces buckets of X_rollup by X_of of them. The functions are inlined by the planner: one SELECT, stable.
+--   X         both together: stored below the watermark, computed above it; nothing is ever stored above it, so that the
+--             planner need not be told, and can use what it knows of the stored rows
+-- A refresh replaces buckets of X_rollup by X_of of them. The functions are inlined by the planner: one SELECT, stable,
+-- and marked as safe, for otherwise no query of the views would be run in parallel.
 
 CREATE TABLE flow_1m_rollup (
     bucket       timestamptz NOT NULL,
@@ -32,7 +34,8 @@ CREATE INDEX flow_1d_rollup_bucket ON flow_1d_rollup (bucket);
 CREATE INDEX flow_1h_rollup_domain ON flow_1h_rollup (domain_id, bucket);
 CREATE INDEX flow_1d_rollup_domain ON flow_1d_rollup (domain_id, bucket);
 
-CREATE FUNCTION flow_1m_of(lower timestamptz, upper timestamptz) RETURNS SETOF flow_1m_rollup LANGUAGE sql STABLE AS $$
+CREATE FUNCTION flow_1m_of(lower timestamptz, upper timestamptz) RETURNS SETOF flow_1m_rollup
+LANGUAGE sql STABLE PARALLEL SAFE AS $$
     SELECT date_bin(interval '1 minute', time, timestamptz '2000-01-01 00:00:00+00'), host_id, app_id, domain_id,
            site_id, scope, role, protocol, port_class(server_port),
            sum(bytes_in)::bigint, sum(bytes_out)::bigint, sum(packets_in)::bigint, sum(packets_out)::bigint,
@@ -42,11 +45,12 @@ CREATE FUNCTION flow_1m_of(lower timestamptz, upper timestamptz) RETURNS SETOF f
     GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9
 $$;
 CREATE OR REPLACE VIEW flow_1m AS
-SELECT stored.* FROM flow_1m_rollup AS stored WHERE bucket < (SELECT watermark FROM tier WHERE name = '1m')
+SELECT * FROM flow_1m_rollup
 UNION ALL
 SELECT computed.* FROM tier, LATERAL flow_1m_of(watermark, 'infinity') AS computed WHERE name = '1m';
 
-CREATE FUNCTION flow_1h_of(lower timestamptz, upper timestamptz) RETURNS SETOF flow_1h_rollup LANGUAGE sql STABLE AS $$
+CREATE FUNCTION flow_1h_of(lower timestamptz, upper timestamptz) RETURNS SETOF flow_1h_rollup
+LANGUAGE sql STABLE PARALLEL SAFE AS $$
     SELECT date_bin(interval '1 hour', bucket, timestamptz '2000-01-01 00:00:00+00'), host_id, app_id, domain_id,
            site_id, scope, role, protocol, port_class,
            sum(bytes_in)::bigint, sum(bytes_out)::bigint, sum(packets_in)::bigint, sum(packets_out)::bigint,
@@ -56,11 +60,12 @@ CREATE FUNCTION flow_1h_of(lower timestamptz, upper timestamptz) RETURNS SETOF f
     GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9
 $$;
 CREATE OR REPLACE VIEW flow_1h AS
-SELECT stored.* FROM flow_1h_rollup AS stored WHERE bucket < (SELECT watermark FROM tier WHERE name = '1h')
+SELECT * FROM flow_1h_rollup
 UNION ALL
 SELECT computed.* FROM tier, LATERAL flow_1h_of(watermark, 'infinity') AS computed WHERE name = '1h';
 
-CREATE FUNCTION flow_1d_of(lower timestamptz, upper timestamptz) RETURNS SETOF flow_1d_rollup LANGUAGE sql STABLE AS $$
+CREATE FUNCTION flow_1d_of(lower timestamptz, upper timestamptz) RETURNS SETOF flow_1d_rollup
+LANGUAGE sql STABLE PARALLEL SAFE AS $$
     SELECT date_trunc('day', bucket, '{{timezone}}'), host_id, app_id, domain_id,
            site_id, scope, role, protocol, port_class,
            sum(bytes_in)::bigint, sum(bytes_out)::bigint, sum(packets_in)::bigint, sum(packets_out)::bigint,
@@ -70,7 +75,7 @@ CREATE FUNCTION flow_1d_of(lower timestamptz, upper timestamptz) RETURNS SETOF f
     GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9
 $$;
 CREATE OR REPLACE VIEW flow_1d AS
-SELECT stored.* FROM flow_1d_rollup AS stored WHERE bucket < (SELECT watermark FROM tier WHERE name = '1d')
+SELECT * FROM flow_1d_rollup
 UNION ALL
 SELECT computed.* FROM tier, LATERAL flow_1d_of(watermark, 'infinity') AS computed WHERE name = '1d';
 
@@ -95,7 +100,7 @@ CREATE INDEX traffic_1h_rollup_bucket ON traffic_1h_rollup (bucket);
 CREATE INDEX traffic_1d_rollup_bucket ON traffic_1d_rollup (bucket);
 
 CREATE FUNCTION traffic_1h_of(lower timestamptz, upper timestamptz) RETURNS SETOF traffic_1h_rollup
-LANGUAGE sql STABLE AS $$
+LANGUAGE sql STABLE PARALLEL SAFE AS $$
     SELECT bucket, host_id, app_id, scope, role,
            sum(bytes_in)::bigint, sum(bytes_out)::bigint, sum(packets_in)::bigint, sum(packets_out)::bigint,
            sum(retrans)::bigint, sum(connections)::bigint, max(last_used)
@@ -104,12 +109,12 @@ LANGUAGE sql STABLE AS $$
     GROUP BY 1, 2, 3, 4, 5
 $$;
 CREATE VIEW traffic_1h AS
-SELECT stored.* FROM traffic_1h_rollup AS stored WHERE bucket < (SELECT watermark FROM tier WHERE name = '1h')
+SELECT * FROM traffic_1h_rollup
 UNION ALL
 SELECT computed.* FROM tier, LATERAL traffic_1h_of(watermark, 'infinity') AS computed WHERE name = '1h';
 
 CREATE FUNCTION traffic_1d_of(lower timestamptz, upper timestamptz) RETURNS SETOF traffic_1d_rollup
-LANGUAGE sql STABLE AS $$
+LANGUAGE sql STABLE PARALLEL SAFE AS $$
     SELECT bucket, host_id, app_id, scope, role,
            sum(bytes_in)::bigint, sum(bytes_out)::bigint, sum(packets_in)::bigint, sum(packets_out)::bigint,
            sum(retrans)::bigint, sum(connections)::bigint, max(last_used)
@@ -118,7 +123,7 @@ LANGUAGE sql STABLE AS $$
     GROUP BY 1, 2, 3, 4, 5
 $$;
 CREATE VIEW traffic_1d AS
-SELECT stored.* FROM traffic_1d_rollup AS stored WHERE bucket < (SELECT watermark FROM tier WHERE name = '1d')
+SELECT * FROM traffic_1d_rollup
 UNION ALL
 SELECT computed.* FROM tier, LATERAL traffic_1d_of(watermark, 'infinity') AS computed WHERE name = '1d';
 
@@ -142,7 +147,7 @@ CREATE INDEX coverage_1h_rollup_bucket ON coverage_1h_rollup (bucket);
 CREATE INDEX coverage_1d_rollup_bucket ON coverage_1d_rollup (bucket);
 
 CREATE FUNCTION coverage_1m_of(lower timestamptz, upper timestamptz) RETURNS SETOF coverage_1m_rollup
-LANGUAGE sql STABLE AS $$
+LANGUAGE sql STABLE PARALLEL SAFE AS $$
     SELECT date_bin(interval '1 minute', time, timestamptz '2000-01-01 00:00:00+00'), host_id,
            sum(interval_seconds)::bigint, sum(measured_ms)::bigint, max(mode), bool_or(paused)
     FROM coverage
@@ -150,12 +155,12 @@ LANGUAGE sql STABLE AS $$
     GROUP BY 1, 2
 $$;
 CREATE VIEW coverage_1m AS
-SELECT stored.* FROM coverage_1m_rollup AS stored WHERE bucket < (SELECT watermark FROM tier WHERE name = '1m')
+SELECT * FROM coverage_1m_rollup
 UNION ALL
 SELECT computed.* FROM tier, LATERAL coverage_1m_of(watermark, 'infinity') AS computed WHERE name = '1m';
 
 CREATE FUNCTION coverage_1h_of(lower timestamptz, upper timestamptz) RETURNS SETOF coverage_1h_rollup
-LANGUAGE sql STABLE AS $$
+LANGUAGE sql STABLE PARALLEL SAFE AS $$
     SELECT date_bin(interval '1 hour', bucket, timestamptz '2000-01-01 00:00:00+00'), host_id,
            sum(interval_seconds)::bigint, sum(measured_ms)::bigint, max(mode), bool_or(paused)
     FROM coverage_1m
@@ -163,12 +168,12 @@ LANGUAGE sql STABLE AS $$
     GROUP BY 1, 2
 $$;
 CREATE VIEW coverage_1h AS
-SELECT stored.* FROM coverage_1h_rollup AS stored WHERE bucket < (SELECT watermark FROM tier WHERE name = '1h')
+SELECT * FROM coverage_1h_rollup
 UNION ALL
 SELECT computed.* FROM tier, LATERAL coverage_1h_of(watermark, 'infinity') AS computed WHERE name = '1h';
 
 CREATE FUNCTION coverage_1d_of(lower timestamptz, upper timestamptz) RETURNS SETOF coverage_1d_rollup
-LANGUAGE sql STABLE AS $$
+LANGUAGE sql STABLE PARALLEL SAFE AS $$
     SELECT date_trunc('day', bucket, '{{timezone}}'), host_id,
            sum(interval_seconds)::bigint, sum(measured_ms)::bigint, max(mode), bool_or(paused)
     FROM coverage_1h
@@ -176,7 +181,7 @@ LANGUAGE sql STABLE AS $$
     GROUP BY 1, 2
 $$;
 CREATE VIEW coverage_1d AS
-SELECT stored.* FROM coverage_1d_rollup AS stored WHERE bucket < (SELECT watermark FROM tier WHERE name = '1d')
+SELECT * FROM coverage_1d_rollup
 UNION ALL
 SELECT computed.* FROM tier, LATERAL coverage_1d_of(watermark, 'infinity') AS computed WHERE name = '1d';
 
@@ -197,7 +202,8 @@ CREATE INDEX tally_1m_rollup_bucket ON tally_1m_rollup (bucket);
 CREATE INDEX tally_1h_rollup_bucket ON tally_1h_rollup (bucket);
 CREATE INDEX tally_1d_rollup_bucket ON tally_1d_rollup (bucket);
 
-CREATE FUNCTION tally_1m_of(lower timestamptz, upper timestamptz) RETURNS SETOF tally_1m_rollup LANGUAGE sql STABLE AS $$
+CREATE FUNCTION tally_1m_of(lower timestamptz, upper timestamptz) RETURNS SETOF tally_1m_rollup
+LANGUAGE sql STABLE PARALLEL SAFE AS $$
     SELECT date_bin(interval '1 minute', time, timestamptz '2000-01-01 00:00:00+00'), host_id, interface, cause,
            sum(bytes_in)::bigint, sum(bytes_out)::bigint, sum(packets_in)::bigint, sum(packets_out)::bigint
     FROM tally
@@ -205,11 +211,12 @@ CREATE FUNCTION tally_1m_of(lower timestamptz, upper timestamptz) RETURNS SETOF 
     GROUP BY 1, 2, 3, 4
 $$;
 CREATE VIEW tally_1m AS
-SELECT stored.* FROM tally_1m_rollup AS stored WHERE bucket < (SELECT watermark FROM tier WHERE name = '1m')
+SELECT * FROM tally_1m_rollup
 UNION ALL
 SELECT computed.* FROM tier, LATERAL tally_1m_of(watermark, 'infinity') AS computed WHERE name = '1m';
 
-CREATE FUNCTION tally_1h_of(lower timestamptz, upper timestamptz) RETURNS SETOF tally_1h_rollup LANGUAGE sql STABLE AS $$
+CREATE FUNCTION tally_1h_of(lower timestamptz, upper timestamptz) RETURNS SETOF tally_1h_rollup
+LANGUAGE sql STABLE PARALLEL SAFE AS $$
     SELECT date_bin(interval '1 hour', bucket, timestamptz '2000-01-01 00:00:00+00'), host_id, interface, cause,
            sum(bytes_in)::bigint, sum(bytes_out)::bigint, sum(packets_in)::bigint, sum(packets_out)::bigint
     FROM tally_1m
@@ -217,11 +224,12 @@ CREATE FUNCTION tally_1h_of(lower timestamptz, upper timestamptz) RETURNS SETOF 
     GROUP BY 1, 2, 3, 4
 $$;
 CREATE VIEW tally_1h AS
-SELECT stored.* FROM tally_1h_rollup AS stored WHERE bucket < (SELECT watermark FROM tier WHERE name = '1h')
+SELECT * FROM tally_1h_rollup
 UNION ALL
 SELECT computed.* FROM tier, LATERAL tally_1h_of(watermark, 'infinity') AS computed WHERE name = '1h';
 
-CREATE FUNCTION tally_1d_of(lower timestamptz, upper timestamptz) RETURNS SETOF tally_1d_rollup LANGUAGE sql STABLE AS $$
+CREATE FUNCTION tally_1d_of(lower timestamptz, upper timestamptz) RETURNS SETOF tally_1d_rollup
+LANGUAGE sql STABLE PARALLEL SAFE AS $$
     SELECT date_trunc('day', bucket, '{{timezone}}'), host_id, interface, cause,
            sum(bytes_in)::bigint, sum(bytes_out)::bigint, sum(packets_in)::bigint, sum(packets_out)::bigint
     FROM tally_1h
@@ -229,7 +237,7 @@ CREATE FUNCTION tally_1d_of(lower timestamptz, upper timestamptz) RETURNS SETOF 
     GROUP BY 1, 2, 3, 4
 $$;
 CREATE VIEW tally_1d AS
-SELECT stored.* FROM tally_1d_rollup AS stored WHERE bucket < (SELECT watermark FROM tier WHERE name = '1d')
+SELECT * FROM tally_1d_rollup
 UNION ALL
 SELECT computed.* FROM tier, LATERAL tally_1d_of(watermark, 'infinity') AS computed WHERE name = '1d';
 
@@ -248,7 +256,7 @@ CREATE INDEX tab_activity_1h_rollup_bucket ON tab_activity_1h_rollup (bucket);
 CREATE INDEX tab_activity_1d_rollup_bucket ON tab_activity_1d_rollup (bucket);
 
 CREATE FUNCTION tab_activity_1m_of(lower timestamptz, upper timestamptz) RETURNS SETOF tab_activity_1m_rollup
-LANGUAGE sql STABLE AS $$
+LANGUAGE sql STABLE PARALLEL SAFE AS $$
     SELECT date_bin(interval '1 minute', time, timestamptz '2000-01-01 00:00:00+00'), host_id, browser, site_id,
            sum(seconds)::bigint
     FROM tab_activity
@@ -256,12 +264,12 @@ LANGUAGE sql STABLE AS $$
     GROUP BY 1, 2, 3, 4
 $$;
 CREATE VIEW tab_activity_1m AS
-SELECT stored.* FROM tab_activity_1m_rollup AS stored WHERE bucket < (SELECT watermark FROM tier WHERE name = '1m')
+SELECT * FROM tab_activity_1m_rollup
 UNION ALL
 SELECT computed.* FROM tier, LATERAL tab_activity_1m_of(watermark, 'infinity') AS computed WHERE name = '1m';
 
 CREATE FUNCTION tab_activity_1h_of(lower timestamptz, upper timestamptz) RETURNS SETOF tab_activity_1h_rollup
-LANGUAGE sql STABLE AS $$
+LANGUAGE sql STABLE PARALLEL SAFE AS $$
     SELECT date_bin(interval '1 hour', bucket, timestamptz '2000-01-01 00:00:00+00'), host_id, browser, site_id,
            sum(seconds)::bigint
     FROM tab_activity_1m
@@ -269,12 +277,12 @@ LANGUAGE sql STABLE AS $$
     GROUP BY 1, 2, 3, 4
 $$;
 CREATE VIEW tab_activity_1h AS
-SELECT stored.* FROM tab_activity_1h_rollup AS stored WHERE bucket < (SELECT watermark FROM tier WHERE name = '1h')
+SELECT * FROM tab_activity_1h_rollup
 UNION ALL
 SELECT computed.* FROM tier, LATERAL tab_activity_1h_of(watermark, 'infinity') AS computed WHERE name = '1h';
 
 CREATE FUNCTION tab_activity_1d_of(lower timestamptz, upper timestamptz) RETURNS SETOF tab_activity_1d_rollup
-LANGUAGE sql STABLE AS $$
+LANGUAGE sql STABLE PARALLEL SAFE AS $$
     SELECT date_trunc('day', bucket, '{{timezone}}'), host_id, browser, site_id,
            sum(seconds)::bigint
     FROM tab_activity_1h
@@ -282,7 +290,7 @@ LANGUAGE sql STABLE AS $$
     GROUP BY 1, 2, 3, 4
 $$;
 CREATE VIEW tab_activity_1d AS
-SELECT stored.* FROM tab_activity_1d_rollup AS stored WHERE bucket < (SELECT watermark FROM tier WHERE name = '1d')
+SELECT * FROM tab_activity_1d_rollup
 UNION ALL
 SELECT computed.* FROM tier, LATERAL tab_activity_1d_of(watermark, 'infinity') AS computed WHERE name = '1d';
 

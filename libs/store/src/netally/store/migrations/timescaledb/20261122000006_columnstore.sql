@@ -1,7 +1,8 @@
 -- migrate:up
 
 -- Order and width of what is compressed, chosen by measuring (docs/decisions/0103-columnstore.md); TimescaleDB's own
--- choice made an aggregate three times larger. No segments: a batch of a thousand rows then spans hosts and apps.
+-- choice made an aggregate three times larger. No segments: a batch of a thousand rows then spans hosts and apps. By
+-- bucket where ranges of time are asked for; days by domain, so that one domain of a year is in few batches.
 -- All relations of a tier have chunks of one width, so that retention drops them at the same bounds.
 ALTER TABLE flow SET (timescaledb.enable_columnstore = true, timescaledb.segmentby = '', timescaledb.orderby = 'time, domain_id, remote, host_id');
 ALTER TABLE tally SET (timescaledb.enable_columnstore = true, timescaledb.segmentby = '', timescaledb.orderby = 'host_id, interface, cause, time');
@@ -22,7 +23,7 @@ SELECT set_chunk_time_interval('tally_1m', INTERVAL '1 day');
 SELECT set_chunk_time_interval('tab_activity_1m', INTERVAL '1 day');
 
 ALTER MATERIALIZED VIEW flow_1h SET (timescaledb.enable_columnstore = true, timescaledb.segmentby = '',
-    timescaledb.orderby = 'domain_id, app_id, host_id, bucket');
+    timescaledb.orderby = 'bucket, domain_id, app_id, host_id');
 ALTER MATERIALIZED VIEW traffic_1h SET (timescaledb.enable_columnstore = true, timescaledb.segmentby = '',
     timescaledb.orderby = 'app_id, host_id, bucket');
 ALTER MATERIALIZED VIEW coverage_1h SET (timescaledb.enable_columnstore = true, timescaledb.segmentby = '',
