@@ -68,8 +68,8 @@ class Spool:
         self._database = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
         self._path.chmod(0o600)
         self._database.execute("PRAGMA journal_mode=WAL")
-        # Not NORMAL: there a power cut takes back the last transactions; their sequences, which the bus may have, would be
-        # given to other batches, and those be taken for duplicates.
+        # Not NORMAL: there a power cut takes back the last transactions. Their sequences, which the bus may have, would
+        # be given to other batches, and those be taken for duplicates.
         self._database.execute("PRAGMA synchronous=FULL")
         self._database.execute("PRAGMA journal_size_limit=16777216")
         self._database.executescript(_SCHEMA)
