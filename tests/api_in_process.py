@@ -62,9 +62,10 @@ async def running_api(
     clock: Callable[[], int] = wall_clock,
     statement_timeout: float = 10.0,
     client_address: str = "127.0.0.1",
+    statement_cache: int = 200,
 ) -> AsyncIterator[RunningApi]:
     """The application with its connections; waits for the database when there is one."""
-    settings = Settings(database_url=database_url, nats_url=nats_url, admin_token=TOKEN)
+    settings = Settings(database_url=database_url, nats_url=nats_url, admin_token=TOKEN, database_statement_cache=statement_cache)
     app = create_app(settings, clock=clock, statement_timeout=statement_timeout)
     asgi: Any = app
     transport = httpx.ASGITransport(asgi, client=(client_address, 50_000))

@@ -61,12 +61,20 @@ class HistoryDatabases:
         """A pool on a database of its own, which is gone afterwards. ``fill`` is run once for all that want it, where
         the server can keep a state.
         """
+        async with self.url(fill) as url:
+            pool = await open_pool(self.settings(url), "tests")
+            try:
+                yield pool
+            finally:
+                await pool.close()
+
+    @asynccontextmanager
+    async def url(self, fill: Fill | None = None) -> AsyncIterator[str]:
+        """The same, for whoever connects by himself."""
         url = await self._create(fill)
-        pool = await open_pool(self.settings(url), "tests")
         try:
-            yield pool
+            yield url
         finally:
-            await pool.close()
             await self._server.drop_database(url)
 
     async def _create(self, fill: Fill | None) -> str:

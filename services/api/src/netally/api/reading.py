@@ -133,9 +133,11 @@ class Reading:
         """The tier; the 422 of the filter when those that could answer it no longer hold the range."""
         if tier is not None:
             return tier
+        # The reason is that of the tier that would have answered without a filter. Where that is raw, whole days, weeks
+        # or months were asked for, and raw flows do not reach back to where they begin.
+        unfiltered = ranges.choose_tier(start, end, self.stored)
         try:
-            # The reason is that of the tier that would have answered without a filter.
-            compile_filter(self.filter, FilterTier(ranges.choose_tier(start, end, self.stored) or "1d"))
+            compile_filter(self.filter, FilterTier("1d" if unfiltered in (None, "raw") else unfiltered))
         except FilterError as error:
             raise bad_filter(error) from None
         raise bad_parameter("range", "Raw flows of this range are gone: ask for a later one.")

@@ -18,6 +18,8 @@ class Settings(msgspec.Struct, frozen=True):
     nats_url: str = "nats://127.0.0.1:4222"
     database_url: str = ""
     """``postgresql://…``; without one every query answers 503."""
+    database_statement_cache: Annotated[int, msgspec.Meta(ge=0)] = 200
+    """Prepared statements kept a connection; 0 behind a pooler that hands out connections by transaction."""
     admin_token: str = ""
     """Empty: read from ``<data_dir>/admin-token``."""
     bind: str = "127.0.0.1"
