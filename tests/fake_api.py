@@ -10,15 +10,27 @@ import contextlib
 import math
 import threading
 import time
+import uuid
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import msgspec
 import uvicorn
 from litestar import Litestar, Request, Response, delete, get, post
-from litestar.params import FromQuery, JSONBody
+from litestar.params import FromPath, FromQuery, JSONBody
 from litestar.response import Stream
 
+from netally.contracts import commands as contract
+from netally.contracts.command_answers import (
+    CommandAnswer,
+    CommandEventRow,
+    CommandOrder,
+    CommandRow,
+    CommandsAnswer,
+    ConfigAnswer,
+    HostConfig,
+    RetentionBody,
+)
 from netally.contracts.queries import (
     ApplicationRow,
     ApplicationsAnswer,
@@ -68,6 +80,90 @@ DOMAINS = [
 ]  # fmt: skip
 
 
+EXPORTED = b"time,app,bytes_in\r\n2026-11-21T00:00:00Z,restic,12\r\n"
+
+DAY = 86_400_000
+LATEST = 1_795_305_600_000
+DROPS = {
+    "raw": {"rows": 555_120_344, "bytes": 22_200_000_000, "before": LATEST - 33 * DAY, "oldest": LATEST - 50 * DAY},
+    "1m": {"rows": 0, "bytes": 0, "before": None, "oldest": None},
+    "1h": {"rows": 0, "bytes": 0, "before": None, "oldest": None},
+    "1d": {"rows": 0, "bytes": 0, "before": None, "oldest": None},
+}
+COSTS = [
+    {"tier": "raw", "bytes_per_day": 1_304_000_000, "days": 30, "bytes": 39_120_000_000},
+    {"tier": "1m", "bytes_per_day": 124_000_000, "days": 180, "bytes": 22_320_000_000},
+    {"tier": "1h", "bytes_per_day": 7_900_000, "days": 1825, "bytes": 14_417_500_000},
+    {"tier": "1d", "bytes_per_day": 700_000, "days": None, "bytes": 2_555_000_000},
+]
+RETENTION_CHANGE = {"changes": {"raw": {"before": 47, "after": 30}}, "costs": COSTS, "drops": DROPS, "version": 4}
+
+
+def _host_change(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
+    return {"hosts": {"nas-01": {"before": before, "after": after, "version": 3, "acknowledged": True}}, "silent": []}
+
+
+RESULTS: dict[str, tuple[str, str, dict[str, Any]]] = {
+    "aggregate": (
+        "succeeded", "64 buckets and 41207 rows written",
+        {
+            "tiers": {
+                "1m": {"buckets": 60, "rows": 40960, "seconds": 1.92},
+                "1h": {"buckets": 3, "rows": 212, "seconds": 0.31},
+                "1d": {"buckets": 1, "rows": 35, "seconds": 0.08},
+            },
+            "buckets": 64, "rows": 41207,
+        },
+    ),
+    "cleanup dry": (
+        "succeeded", "555120344 rows (22.2 GB) would go",
+        {"tiers": DROPS, "rows": 555_120_344, "bytes": 22_200_000_000},
+    ),
+    "cleanup": (
+        "succeeded", "555120344 rows (22.2 GB) deleted",
+        {"tiers": DROPS, "rows": 555_120_344, "bytes": 22_200_000_000},
+    ),
+    "purge dry": (
+        "succeeded", "48210 rows of domain ads.example would go", {"relations": {"flow": 40_000, "flow_1h": 8_210},
+        "rows": 48_210},
+    ),
+    "purge": (
+        "succeeded", "48210 rows of domain ads.example deleted", {"relations": {"flow": 40_000, "flow_1h": 8_210},
+        "rows": 48_210},
+    ),
+    "set-retention dry": ("succeeded", "would change raw 47 to 30", RETENTION_CHANGE),
+    "set-retention": ("succeeded", "raw 47 to 30", RETENTION_CHANGE),
+    "set-config dry": (
+        "succeeded", "would change ledger_days 400 to 90", {"changes": {"ledger_days": {"before": 400, "after": 90}}},
+    ),
+    "set-config": ("succeeded", "ledger_days 400 to 90", {"changes": {"ledger_days": {"before": 400, "after": 90}}}),
+    "set-log-level": (
+        "succeeded", "1 instance of api log debug",
+        {"changes": {"log_level": {"before": None, "after": "debug"}}, "instances": {"api-1": {}}},
+    ),
+    "refresh-cache": (
+        "succeeded", "41207 entries dropped by 2 instances; no answer from lap-03",
+        {
+            "instances": [
+                {"instance": "api-1", "service": "api", "dropped": {"domains": 207}},
+                {"instance": "nas-01", "service": "capture", "dropped": {"names": 40_000, "processes": 1_000}},
+            ],
+            "silent": ["lap-03"], "dropped": 41_207,
+        },
+    ),
+    "pause": ("succeeded", "1 host now paused", _host_change({"paused": False}, {"paused": True})),
+    "resume": ("succeeded", "1 host now capturing", _host_change({"paused": True}, {"paused": False})),
+    "set-interval": ("succeeded", "1 host now every 1 s", _host_change({"interval": 5}, {"interval": 1})),
+    "export": (
+        "succeeded", "29100000 rows, 51 bytes in netally-1h.csv",
+        {
+            "file": "netally-1h.csv", "rows": 29_100_000, "bytes": len(EXPORTED), "sha256": "9c41f0" * 10 + "7be2",
+            "expires_at": 4_000_000_000_000, "manifest": {"tier": "1h"},
+        },
+    ),
+}  # fmt: skip
+
+
 class FakeApi(msgspec.Struct):
     """What the fake answers; change a field between requests."""
 
@@ -89,6 +185,79 @@ class FakeApi(msgspec.Struct):
     live_streams: int = 0
     level: float = 1.0
     """Multiplies the live rates."""
+    ledger: list[CommandRow] = msgspec.field(default_factory=list)
+    """Oldest first."""
+    happened: dict[str, list[CommandEventRow]] = msgspec.field(default_factory=dict)
+    """Events by command."""
+    aggregator: bool = True
+    """Whether commands are taken."""
+    refuses_orders: int = 0
+    """Status that orders are answered with, instead of being taken."""
+    holds: bool = False
+    """Whether commands run until `advance` ends them."""
+    results: dict[str, tuple[str, str, dict[str, Any]]] = msgspec.field(default_factory=lambda: dict(RESULTS))
+    """State, message and result by name; `` dry`` after it for a preview."""
+    retention: RetentionBody | None = msgspec.field(default_factory=lambda: RetentionBody(30, 180, 1825, None))
+    lagging: list[str] = msgspec.field(default_factory=list)
+    """Hosts that do not follow their settings yet."""
+
+    def add(self, row: CommandRow) -> CommandRow:
+        """Enter a command with the event it is in."""
+        self.ledger.append(row)
+        self.happened[row.id] = []
+        self.tell(row.id, row.state, row.message, row.result)
+        return row
+
+    def tell(self, command_id: str, state: str, message: str, detail: dict[str, Any] | None = None) -> None:
+        """An event of a command, which stands so from now on."""
+        now = now_ms()
+        index = next(index for index, row in enumerate(self.ledger) if row.id == command_id)
+        row = self.ledger[index]
+        final = state in contract.FINAL_STATES
+        self.ledger[index] = msgspec.structs.replace(
+            row,
+            state=state,
+            message=message,
+            result=detail or {} if final else row.result,
+            field=(detail or {}).get("field"),
+            started_at=row.started_at or (now if state == "progress" else None),
+            ended_at=row.ended_at or (now if final else None),
+        )
+        events = self.happened[command_id]
+        events.append(CommandEventRow(len(events) + 1, now, "aggregator", state, message, detail or {}))
+
+    def finish(self, command_id: str) -> None:
+        """Let a command end as `results` say."""
+        row = next(row for row in self.ledger if row.id == command_id)
+        state, message, result = self.results[f"{row.name} dry" if row.dry_run else row.name]
+        self.tell(command_id, state, message, result)
+
+    def order(self, order: CommandOrder) -> CommandRow:
+        """As the aggregator takes it: checked as the contracts say, and run at once unless `holds`."""
+        known = [row for row in self.ledger if order.idempotency_key and row.idempotency_key == order.idempotency_key]
+        if known:
+            return known[0]
+        row = CommandRow(
+            uuid.uuid4().hex, order.name, "aggregator", order.arguments, "admin", True, order.dry_run,
+            order.idempotency_key, "accepted", "accepted", {}, None, now_ms(), None, None, order.deadline,
+        )  # fmt: skip
+        try:
+            contract.check(
+                contract.Command(row.id, row.name, row.arguments, dry_run=row.dry_run, issued_at=row.issued_at)
+            )
+        except contract.RefusedError as refused:
+            refusal = msgspec.structs.replace(
+                row, state="failed", message=str(refused), field=refused.field, ended_at=now_ms()
+            )
+            return self.add(refusal)
+        if not self.aggregator:
+            waits = "no aggregator has taken it yet; it runs when one is there"
+            return self.add(msgspec.structs.replace(row, state="waiting", message=waits))
+        self.add(row)
+        self.tell(row.id, "progress", "running")
+        if not self.holds:
+            self.finish(row.id)
+        return next(found for found in self.ledger if found.id == row.id)
 
     def meta(self, length: int, now: int, tier: str = "1m") -> Meta:
         reported = [name for name in self.hosts if name not in self.silent]
@@ -341,6 +510,99 @@ def create_fake(fake: FakeApi) -> Litestar:
     async def log_out() -> Response[Any]:
         return Response(None, headers={"Set-Cookie": "netally_session=; Path=/; Max-Age=0"})
 
+    def found(command_id: str) -> CommandRow | None:
+        return next((row for row in fake.ledger if row.id == command_id), None)
+
+    @get("/api/config")
+    async def config() -> ConfigAnswer:
+        return ConfigAnswer(
+            3, fake.retention, 400, 10.0, {"aggregator": None, "api": "info"},
+            [
+                HostConfig(
+                    name, 3, 2 if name in fake.lagging else 3, name in fake.paused,
+                    name in fake.paused and name not in fake.lagging, 5, 5, None, name not in fake.lagging,
+                )
+                for name in fake.hosts
+            ],
+        )  # fmt: skip
+
+    @get("/api/commands")
+    async def commands(request: Request[Any, Any, Any], limit: FromQuery[int] = 50) -> CommandsAnswer:
+        query = request.query_params
+        name, state, before = query.get("name"), query.get("state"), int(query.get("before", "0"))
+        rows = [row for row in reversed(fake.ledger) if name in (None, row.name) and state in (None, row.state)][
+            before:
+        ]
+        return CommandsAnswer(
+            rows[:limit],
+            str(before + limit) if len(rows) > limit else None,
+            sum(row.state == "progress" for row in fake.ledger),
+            sum(row.state in ("accepted", "waiting") for row in fake.ledger),
+            sum(row.state in ("failed", "expired") for row in fake.ledger),
+        )
+
+    @post("/api/commands", status_code=200)
+    async def order(data: JSONBody[CommandOrder]) -> Response[Any]:
+        if fake.refuses_orders:
+            return refuse(fake.refuses_orders, "The bus is away.")
+        row = fake.order(data)
+        if row.state == "failed" and row.started_at is None:
+            problem = Problem(
+                "Bad Request", 400, f"{row.message[:1].upper()}{row.message[1:]}.", row.field, command=row.id
+            )
+            return Response(problem, status_code=400, media_type="application/problem+json")
+        return Response(row, status_code=200 if row.state in contract.FINAL_STATES else 202)
+
+    @get("/api/commands/{command_id:str}")
+    async def command(command_id: FromPath[str]) -> Response[Any]:
+        row = found(command_id)
+        if row is None:
+            return refuse(404, "There is no command with this id, or the ledger has forgotten it.")
+        return Response(CommandAnswer(row, fake.happened[command_id]))
+
+    @delete("/api/commands/{command_id:str}", status_code=200)
+    async def cancel(command_id: FromPath[str]) -> Response[Any]:
+        row = found(command_id)
+        if row is None:
+            return refuse(404, "There is no command with this id, or the ledger has forgotten it.")
+        if row.state not in contract.FINAL_STATES:
+            fake.tell(command_id, "cancelled", "stopped by admin")
+        return Response(found(command_id))
+
+    @get("/api/commands/{command_id:str}/events")
+    async def command_events(request: Request[Any, Any, Any], command_id: FromPath[str]) -> Stream:
+        after = int(request.headers.get("last-event-id", "0"))
+
+        async def events() -> AsyncIterator[str]:
+            seen = after
+            fake.live_streams += 1
+            try:
+                yield "retry: 2000\n\n"
+                while True:
+                    for event in fake.happened[command_id][seen:]:
+                        seen = event.id
+                        yield f"id: {event.id}\nevent: command\ndata: {msgspec.json.encode(event).decode()}\n\n"
+                        if event.state in contract.FINAL_STATES:
+                            return
+                    await asyncio.sleep(0.05)
+            finally:
+                fake.live_streams -= 1
+
+        return Stream(events(), media_type="text/event-stream")
+
+    @get("/api/exports/{command_id:str}")
+    async def download(command_id: FromPath[str]) -> Response[Any]:
+        row = found(command_id)
+        if row is None:
+            return refuse(404, "There is no export with this id.")
+        headers = {"Content-Disposition": f'attachment; filename="{row.result["file"]}"'}
+        return Response(EXPORTED, media_type="text/csv", headers=headers)
+
+    @get("/api/exports/{command_id:str}/manifest")
+    async def manifest(command_id: FromPath[str]) -> Response[Any]:
+        row = found(command_id)
+        return refuse(404, "There is no export with this id.") if row is None else Response(row.result["manifest"])
+
     @get("/api/echo")
     async def echo(request: Request[Any, Any, Any]) -> dict[str, Any]:
         return {"headers": dict(request.headers), "query": request.scope["query_string"].decode()}
@@ -350,12 +612,15 @@ def create_fake(fake: FakeApi) -> Litestar:
         return {"size": len(await request.body())}
 
     return Litestar(
-        [health, bandwidth, timeline, applications, domains, hosts, live, make_code, log_in, log_out, echo, echo_body],
+        [
+            health, bandwidth, timeline, applications, domains, hosts, live, make_code, log_in, log_out, echo,
+            echo_body, config, commands, order, command, cancel, command_events, download, manifest,
+        ],
         before_request=guard,
         openapi_config=None,
         logging_config=None,
         request_max_body_size=None,
-    )
+    )  # fmt: skip
 
 
 @contextlib.contextmanager

@@ -14,7 +14,7 @@ from netally.web.pages import sse
 from tests.services import wait_until
 from tests.unit.web.conftest import Site
 
-PAGES = ("/", "/?range=24h", "/applications", "/domains", "/hosts", "/login", "/nothing")
+PAGES = ("/", "/?range=24h", "/applications", "/domains", "/hosts", "/operations", "/login", "/nothing")
 
 
 def parse(html: str) -> LexborHTMLParser:
@@ -67,7 +67,7 @@ def test_every_page_has_one_title_and_headings_in_order(site: Site, path: str) -
 
 def test_every_link_leads_somewhere(site: Site) -> None:
     seen = set()
-    for path in ("/", "/applications", "/domains", "/hosts", "/applications?page=2&sort=name"):
+    for path in ("/", "/applications", "/domains", "/hosts", "/operations", "/applications?page=2&sort=name"):
         for link in parse(site.html(path)).css("a[href], link[href], script[src]"):
             address = link.attributes.get("href") or link.attributes.get("src") or ""
             seen.add(str(httpx.URL(f"http://site{path}").join(address).raw_path, "ascii"))

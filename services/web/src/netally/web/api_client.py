@@ -14,6 +14,14 @@ from typing import TypeVar
 import httpx
 import msgspec
 
+from netally.contracts.command_answers import (
+    CommandAnswer,
+    CommandEventRow,
+    CommandOrder,
+    CommandRow,
+    CommandsAnswer,
+    ConfigAnswer,
+)
 from netally.contracts.queries import (
     ApplicationsAnswer,
     BandwidthAnswer,
@@ -34,18 +42,25 @@ ANSWER_SECONDS = 10.0
 PATIENCE_SECONDS = 1.2
 """After this long without an answer the API is asked whether it lives at all."""
 PULSE_SECONDS = 0.5
+CANCEL_SECONDS = 20.0
+"""To cancel a command the API waits until it has stopped."""
+QUIET_SECONDS = 40.0
+"""A stream of events says at least every 15 s that it is there."""
 
 
 class ApiProblem(Exception):  # noqa: N818  (a problem in the sense of RFC 9457)
     """The API did not give the answer that was asked for.
 
-    ``status`` is its HTTP status, or 0 when it could not be reached. ``detail`` is in plain words.
+    ``status`` is its HTTP status, or 0 when it could not be reached. ``detail`` is in plain words. ``parameter`` is the
+    field at fault and ``command`` the id of a refused command, where there is one.
     """
 
-    def __init__(self, status: int, detail: str) -> None:
+    def __init__(self, status: int, detail: str, *, parameter: str = "", command: str = "") -> None:
         super().__init__(detail)
         self.status = status
         self.detail = detail
+        self.parameter = parameter
+        self.command = command
 
 
 class Reader(msgspec.Struct, frozen=True):
@@ -127,6 +142,42 @@ class ApiClient:
     async def hosts(self, reader: Reader, shown: Range) -> HostsAnswer:
         return await self._get(reader, "/api/hosts", range_parameters(shown), HostsAnswer)
 
+    async def config(self, reader: Reader) -> ConfigAnswer:
+        return await self._get(reader, "/api/config", {}, ConfigAnswer)
+
+    async def commands(
+        self, reader: Reader, *, limit: int, before: str = "", name: str = "", state: str = ""
+    ) -> CommandsAnswer:
+        """The ledger, newest first; ``before`` is ``next`` of an answer."""
+        wanted = {"before": before, "name": name, "state": state}
+        parameters: dict[str, str | int] = {"limit": limit, **{key: value for key, value in wanted.items() if value}}
+        return await self._get(reader, "/api/commands", parameters, CommandsAnswer)
+
+    async def command(self, reader: Reader, command_id: str) -> CommandAnswer:
+        return await self._get(reader, f"/api/commands/{command_id}", {}, CommandAnswer)
+
+    async def order(self, reader: Reader, order: CommandOrder, *, wait: float) -> CommandRow:
+        """Order a command; how it stands after at most ``wait`` seconds."""
+        answer = await self._send(
+            reader, "POST", "/api/commands", msgspec.to_builtins(order), parameters={"wait": f"{wait:g}"}
+        )
+        return _decode(answer, CommandRow)
+
+    async def cancel(self, reader: Reader, command_id: str) -> CommandRow:
+        """Take a command back or stop it; how it stands then."""
+        answer = await self._send(reader, "DELETE", f"/api/commands/{command_id}", patience=CANCEL_SECONDS)
+        return _decode(answer, CommandRow)
+
+    @contextlib.asynccontextmanager
+    async def command_events(
+        self, reader: Reader, command_id: str, after: int
+    ) -> AsyncIterator[AsyncIterator[CommandEventRow]]:
+        """Events of a command with a higher id than ``after`` as they happen; they end with the command."""
+        path = f"/api/commands/{command_id}/events"
+        headers = {"Last-Event-ID": str(after)} if after else {}
+        async with self._stream(reader, path, CommandEventRow, QUIET_SECONDS, headers) as events:
+            yield events
+
     async def alive(self) -> bool:
         """Whether the API's process answers within half a second."""
         try:
@@ -170,13 +221,21 @@ class ApiClient:
     @contextlib.asynccontextmanager
     async def live(self, reader: Reader) -> AsyncIterator[AsyncIterator[LiveEvent]]:
         """The live stream; silence of more than ANSWER_SECONDS ends it with ApiProblem."""
-        headers = reader.headers({"Accept": "text/event-stream"})
+        async with self._stream(reader, "/api/live", LiveEvent, ANSWER_SECONDS) as events:
+            yield events
+
+    @contextlib.asynccontextmanager
+    async def _stream(
+        self, reader: Reader, path: str, kind: type[T], silence: float, more: Mapping[str, str] | None = None
+    ) -> AsyncIterator[AsyncIterator[T]]:
+        headers = reader.headers({"Accept": "text/event-stream", **(more or {})})
+        timeout = httpx.Timeout(ANSWER_SECONDS, connect=PATIENCE_SECONDS, read=silence)
         try:
-            async with self.http.stream("GET", "/api/live", headers=headers) as answer:
+            async with self.http.stream("GET", path, headers=headers, timeout=timeout) as answer:
                 if answer.status_code != 200:
                     await answer.aread()
                     raise _problem(answer)
-                yield _live_events(answer)
+                yield _events(answer, kind)
         except httpx.HTTPError as error:
             raise _unreachable(error) from None
 
@@ -191,10 +250,16 @@ class ApiClient:
         body: object = None,
         *,
         parameters: Mapping[str, str | int] | None = None,
+        patience: float = ANSWER_SECONDS,
     ) -> httpx.Response:
         try:
             answer = await self.http.request(
-                method, path, params=parameters, json=body, headers=reader.headers({"Accept": "application/json"})
+                method,
+                path,
+                params=parameters,
+                json=body,
+                headers=reader.headers({"Accept": "application/json"}),
+                timeout=httpx.Timeout(patience, connect=PATIENCE_SECONDS),
             )
         except httpx.HTTPError as error:
             API_READS.labels("unreachable").inc()
@@ -205,7 +270,7 @@ class ApiClient:
         return answer
 
 
-async def _live_events(answer: httpx.Response) -> AsyncIterator[LiveEvent]:
+async def _events(answer: httpx.Response, kind: type[T]) -> AsyncIterator[T]:
     """Events of an SSE body (WHATWG HTML 9.2.6); comments and other fields are skipped."""
     data: list[str] = []
     async for line in answer.aiter_lines():
@@ -213,9 +278,9 @@ async def _live_events(answer: httpx.Response) -> AsyncIterator[LiveEvent]:
             data.append(line[5:].removeprefix(" "))
         elif not line and data:
             try:
-                yield msgspec.json.decode("\n".join(data), type=LiveEvent)
+                yield msgspec.json.decode("\n".join(data), type=kind)
             except msgspec.MsgspecError as error:
-                raise ApiProblem(502, f"The API sent a live event that this page cannot read: {error}") from None
+                raise ApiProblem(502, f"The API sent an event that this page cannot read: {error}") from None
             data = []
 
 
@@ -228,10 +293,15 @@ def _decode(answer: httpx.Response, kind: type[T]) -> T:
 
 def _problem(answer: httpx.Response) -> ApiProblem:
     try:
-        detail = msgspec.json.decode(answer.content, type=Problem).detail
+        found = msgspec.json.decode(answer.content, type=Problem)
     except msgspec.MsgspecError:
-        detail = ""
-    return ApiProblem(answer.status_code, detail or f"The API answered {answer.status_code}.")
+        found = Problem("", answer.status_code, "")
+    return ApiProblem(
+        answer.status_code,
+        found.detail or f"The API answered {answer.status_code}.",
+        parameter=found.parameter or "",
+        command=found.command or "",
+    )
 
 
 def _unreachable(error: httpx.HTTPError) -> ApiProblem:

@@ -24,6 +24,14 @@ from netally.web.api_client import ApiClient, ApiProblem, open_client
 from netally.web.assets import static_file
 from netally.web.faults import on_any_fault, on_api_problem, on_http_fault, on_range_fault
 from netally.web.metrics import observe_page, start_watch
+from netally.web.operations import (
+    cancel_command,
+    command_page,
+    command_stream,
+    confirm_preview,
+    operations,
+    order_command,
+)
 from netally.web.pages import applications_page, domains_page, hosts_page, live_stream, overview
 from netally.web.proxy import api_proxy
 from netally.web.ranges import RangeError, server_zone
@@ -70,6 +78,7 @@ def create_app(settings: WebSettings | None = None, *, clock: Clock = wall_clock
     return Litestar(
         route_handlers=[
             overview, applications_page, domains_page, hosts_page, live_stream, login_page, login, logout, appearance,
+            operations, order_command, command_page, confirm_preview, cancel_command, command_stream,
             static_file, api_proxy, livez, readyz, metrics,
         ],
         lifespan=[api_connection],

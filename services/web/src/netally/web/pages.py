@@ -49,7 +49,7 @@ class Part(msgspec.Struct, frozen=True):
     problem: str
 
 
-async def _settle(read: Any) -> Any:
+async def settle(read: Any) -> Any:
     """The answer, or the problem that came instead of it. A missing session and an unreachable API end the page."""
     try:
         return await read
@@ -84,11 +84,11 @@ async def overview(request: AnyRequest) -> Response[str]:
     api, reader = visit.api, visit.reader
     bandwidth, line, applications, domains, hosts = await api.together(
         asyncio.gather(
-            _settle(api.bandwidth(reader)),
-            _settle(api.timeline(reader, shown, split="app")),
-            _settle(api.applications(reader, shown, limit=OVERVIEW_ROWS + 1)),
-            _settle(api.domains(reader, shown, limit=OVERVIEW_ROWS + 1)),
-            _settle(api.hosts(reader, shown)),
+            settle(api.bandwidth(reader)),
+            settle(api.timeline(reader, shown, split="app")),
+            settle(api.applications(reader, shown, limit=OVERVIEW_ROWS + 1)),
+            settle(api.domains(reader, shown, limit=OVERVIEW_ROWS + 1)),
+            settle(api.hosts(reader, shown)),
         )
     )
     answers = [bandwidth, line, applications, domains, hosts]

@@ -12,7 +12,13 @@ import msgspec
 from netally.web import figures
 from netally.web.assets import url_of
 
-NAVIGATION = (("/", "Overview"), ("/applications", "Applications"), ("/domains", "Domains"), ("/hosts", "Hosts"))
+NAVIGATION = (
+    ("/", "Overview"),
+    ("/applications", "Applications"),
+    ("/domains", "Domains"),
+    ("/hosts", "Hosts"),
+    ("/operations", "Operations"),
+)
 """Pages that exist, in the order of the menu."""
 
 THEMES = ("system", "light", "dark")

@@ -92,6 +92,9 @@ def show_login(visit: Visit, *, status: int = 401, problem: str = "") -> Respons
     back = local_path(f"{here.path}?{here.query}" if here.query else here.path)
     if here.path in ("/login", "/logout"):
         back = "/"
+    elif visit.request.method == "POST":
+        # What was posted cannot be asked for; the page it was posted from can.
+        back = f"/{here.path.split('/')[1]}"
     return visit.page("login.html.j2", "Sign in", status=status, signed_in=False, problem=problem, back=back)
 
 

@@ -1,0 +1,319 @@
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import httpx
+import msgspec
+import pytest
+from selectolax.lexbor import LexborHTMLParser, LexborNode
+
+from netally.contracts.command_answers import CommandOrder, CommandRow, HostConfig
+from netally.contracts.commands import COMMANDS
+from netally.web.operations import host_line
+from tests.fake_api import EXPORTED, FakeApi, now_ms
+from tests.services import wait_until
+from tests.unit.web.conftest import Site
+
+EXPORT = {"from": "2026-11-20T00:00", "to": "2026-11-21T00:00", "tier": "1h", "format": "csv"}
+
+
+def one(tree: LexborHTMLParser | LexborNode, selector: str) -> LexborNode:
+    (found,) = tree.css(selector)
+    return found
+
+
+def page(site: Site, path: str = "/operations") -> LexborHTMLParser:
+    return LexborHTMLParser(site.html(path))
+
+
+def send(site: Site, form: str, **fields: str) -> httpx.Response:
+    """Post a form with all that it has on the page, and other values for some fields."""
+    tree = page(site)
+    found = tree.css(f'form[action="/operations/{form}"]')[0]
+    values = {
+        name: node.attributes.get("value") or ""
+        for node in found.css("input[name]")
+        if (name := node.attributes.get("name"))
+        and (node.attributes.get("type") not in ("radio", "checkbox") or "checked" in node.attributes)
+    }
+    for node in found.css("select[name]"):
+        chosen = node.css("option[selected]") or node.css("option")
+        values[node.attributes["name"] or ""] = chosen[0].attributes.get("value") or chosen[0].text()
+    return site.client.post(f"/operations/{form}", data={**values, **fields})
+
+
+def ordered(site: Site, form: str, **fields: str) -> CommandRow:
+    """The command that a form led to."""
+    answer = send(site, form, **fields)
+    assert answer.status_code == 303, answer.text
+    command = site.fake.ledger[-1]
+    assert answer.headers["location"] == f"/operations/commands/{command.id}"
+    return command
+
+
+def text(node: LexborNode) -> str:
+    return " ".join(node.text(separator=" ").replace("\u00a0", " ").replace("\u2009", " ").split())
+
+
+def test_there_is_a_form_for_every_command_and_none_without_effect(site: Site) -> None:
+    actions = {form.attributes["action"] or "" for form in page(site).css("form[method=post]")}
+    assert {f"/operations/{name}" for name in COMMANDS} - {"/operations/cancel"} <= actions | {"/operations/resume"}
+    assert actions <= {f"/operations/{name}" for name in COMMANDS} | {"/appearance", "/logout"}
+    for action in sorted(actions - {"/appearance", "/logout"}):
+        answer = send(site, action.removeprefix("/operations/"), name="x")
+        assert answer.status_code == 303
+        assert site.fake.ledger[-1].name == action.removeprefix("/operations/")
+    assert page(site, "/operations").css("#ledger tbody tr")
+
+
+def test_a_command_leads_to_its_own_page_with_outcome_and_events(site: Site) -> None:
+    command = ordered(site, "aggregate", tier="1h")
+    assert (command.arguments, command.dry_run) == ({"tier": "1h"}, False)
+    tree = page(site, f"/operations/commands/{command.id}")
+    assert text(one(tree, "h1")) == "Run aggregation done"
+    assert "64 buckets and 41 207 rows written." in text(one(tree, ".note"))
+    events = [text(node) for node in tree.css("[aria-labelledby=h-e] tbody th")]
+    assert events == ["queued", "running", "done"]
+    assert not tree.css("[hx-sse\\:connect]")
+    assert not tree.css("noscript")
+
+
+def test_the_same_form_sent_twice_runs_once(site: Site) -> None:
+    fields = {"key": "one-form", "tier": "all"}
+    first, second = (site.client.post("/operations/aggregate", data=fields) for _ in range(2))
+    assert first.headers["location"] == second.headers["location"]
+    assert len(site.fake.ledger) == 1
+
+
+def test_nothing_is_deleted_before_its_size_was_typed(site: Site) -> None:
+    preview = ordered(site, "cleanup")
+    assert preview.dry_run
+    path = f"/operations/commands/{preview.id}"
+    tree = page(site, path)
+    words = text(one(tree, "#command"))
+    for said in ("Nothing is changed yet", "555 120 344", "22.2", "You lose single connections", "You keep the bytes"):
+        assert said in words
+    for typed in ("", "22 GB", "delete"):
+        answer = site.client.post(f"{path}/confirm", data={"size": typed})
+        assert answer.status_code == 400
+        field = one(LexborHTMLParser(answer.text), "[aria-invalid]")
+        problem = one(LexborHTMLParser(answer.text), f"#{field.attributes['aria-describedby']}")
+        assert "type 22.2 GB" in text(problem)
+    assert len(site.fake.ledger) == 1
+    answers = [site.client.post(f"{path}/confirm", data={"size": "22.2 gb"}) for _ in range(2)]
+    assert {answer.status_code for answer in answers} == {303}
+    assert [(row.name, row.dry_run) for row in site.fake.ledger] == [("cleanup", True), ("cleanup", False)]
+    assert "555 120 344 rows (22.2 GB) deleted" in text(one(page(site, answers[0].headers["location"]), ".note"))
+
+
+def test_a_preview_is_carried_out_with_the_arguments_it_had(site: Site) -> None:
+    preview = ordered(site, "set-retention", raw="30", minutes="180", hours="1825")
+    site.client.post(f"/operations/commands/{preview.id}/confirm", data={"size": "22.2 GB", "raw": "1"})
+    assert site.fake.ledger[-1].arguments == preview.arguments
+    assert not site.fake.ledger[-1].dry_run
+
+
+def test_an_old_preview_is_not_carried_out(site: Site) -> None:
+    preview = ordered(site, "cleanup")
+    old = msgspec.structs.replace(preview, ended_at=now_ms() - 16 * 60_000)
+    site.fake.ledger[-1] = old
+    answer = site.client.post(f"/operations/commands/{preview.id}/confirm", data={"size": "22.2 GB"})
+    assert answer.status_code == 409
+    assert "Preview again" in answer.text
+    assert len(site.fake.ledger) == 1
+
+
+@pytest.mark.parametrize(
+    ("form", "fields", "field", "words"),
+    [
+        ("aggregate", {"to": "2026-11-21T00:00"}, "from", "An end needs a start."),
+        ("export", {"from": "2026-11-21T00:00", "to": "2026-11-20T00:00"}, "from", "does not lie before to"),
+        ("export", {"tier": "2h"}, "tier", "Tier: invalid enum value '2h'."),
+        ("set-retention", {"raw": "0"}, "raw", "from 1 to 36500"),
+        ("purge", {"name": ""}, "name", "Enter the name"),
+    ],
+)
+def test_a_refused_form_comes_back_with_the_reason_at_its_field(
+    site: Site, form: str, fields: dict[str, str], field: str, words: str
+) -> None:
+    answer = send(site, form, **fields)
+    assert answer.status_code == 400
+    wrong = one(LexborHTMLParser(answer.text), "[aria-invalid]")
+    assert wrong.attributes["name"] == field
+    assert "autofocus" in wrong.attributes
+    tree = LexborHTMLParser(answer.text)
+    assert words in one(tree, f"#{wrong.attributes['aria-describedby']}").text()
+    for name, value in fields.items():
+        if name != "tier":
+            shown = tree.css(f'form[action="/operations/{form}"] input[name="{name}"]')[0]
+            assert (shown.attributes["value"] or "") == value
+
+
+def test_what_only_the_aggregator_can_tell_comes_back_to_the_form_too(site: Site) -> None:
+    site.fake.results["purge dry"] = ("failed", "there is no domain 'x.example'", {"field": "domain"})
+    answer = send(site, "purge", name="x.example")
+    assert answer.status_code == 400
+    tree = LexborHTMLParser(answer.text)
+    assert one(tree, "[aria-invalid]").attributes["name"] == "name"
+    assert one(tree, "#e-purge-name").text() == "There is no domain 'x.example'."
+
+
+@pytest.mark.parametrize("status", [409, 503])
+def test_an_order_that_was_not_taken_says_so_above_its_form(site: Site, status: int) -> None:
+    key = page(site).css("input[name=key]")[0].attributes["value"]
+    site.fake.refuses_orders = status
+    answer = site.client.post("/operations/cleanup", data={"key": str(key)})
+    assert answer.status_code == status
+    note = one(LexborHTMLParser(answer.text), "[aria-labelledby=o-cleanup] [role=alert]")
+    assert "The bus is away." in text(note)
+    assert "Nothing was done." in text(note)
+
+
+def test_a_waiting_command_says_that_no_aggregator_runs(site: Site) -> None:
+    site.fake.aggregator = False
+    command = ordered(site, "aggregate")
+    tree = page(site, f"/operations/commands/{command.id}")
+    assert "Waiting: no aggregator is running." in text(one(tree, ".note"))
+    assert text(one(tree, f'form[action="/operations/commands/{command.id}/cancel"]')) == "Take back"
+    assert one(tree, "#command").attributes["hx-sse:connect"] == f"/operations/commands/{command.id}/events"
+    assert "http-equiv" in site.html(f"/operations/commands/{command.id}")
+    tree = page(site)
+    assert "No aggregator is running: commands wait." in text(one(tree, ".note.partial"))
+    assert one(tree, "#ledger").attributes["hx-trigger"] == "every 3s"
+
+
+def test_a_running_command_is_followed_and_stopped(site: Site) -> None:
+    site.fake.holds = True
+    command = ordered(site, "export", **EXPORT)
+    site.fake.tell(command.id, "progress", "630 rows", {"share": 0.63})
+    path = f"/operations/commands/{command.id}"
+    assert one(page(site, path), "progress").attributes["value"] == "63.0"
+    answer = site.client.post(f"{path}/cancel")
+    assert (answer.status_code, answer.headers["location"]) == (303, path)
+    assert "Cancelled: Stopped by admin." in site.html(path)
+
+
+def test_the_stream_follows_a_command_to_its_end(site: Site) -> None:
+    site.fake.holds = True
+    command = ordered(site, "aggregate")
+    with site.client.stream("GET", f"/operations/commands/{command.id}/events", timeout=10) as stream:
+        lines = stream.iter_lines()
+        assert "running" in next(line for line in lines if "<h1>" in line)
+        site.fake.tell(command.id, "progress", "tier 1h, 2 of 4")
+        assert "Tier 1h, 2 of 4, 25" in next(line for line in lines if 'id="how-far"' in line and "2 of 4" in line)
+        site.fake.finish(command.id)
+        rest = list(lines)
+    assert any("done" in line for line in rest if "<h1>" in line)
+    assert rest[-3:] == ["event: ended", "data: ended", ""]
+    wait_until(lambda: site.fake.live_streams == 0)
+
+
+def test_an_export_is_downloaded_from_its_page(site: Site) -> None:
+    command = ordered(site, "export", **EXPORT, filter="port = 443")
+    assert command.arguments["filter"] == "port = 443"
+    link = one(page(site, f"/operations/commands/{command.id}"), "a[download]")
+    answer = site.client.get(str(link.attributes["href"]))
+    assert answer.content == EXPORTED
+    assert "netally-1h.csv" in answer.headers["content-disposition"]
+
+
+def test_a_host_is_paused_set_and_resumed_by_its_name(site: Site) -> None:
+    site.fake.paused, site.fake.lagging = ["lap-03"], ["nas-01"]
+    hosts = {row.css("th")[0].text(): text(row) for row in page(site).css("[aria-labelledby=o-hosts] tbody tr")}
+    assert len(hosts) == 4
+    paused = next(words for name, words in hosts.items() if "lap-03" in name)
+    assert "paused" in paused
+    assert "Resume" in paused
+    assert ordered(site, "resume", hosts="lap-03").arguments == {"hosts": ["lap-03"]}
+    assert ordered(site, "pause", hosts="").arguments == {}
+    assert ordered(site, "set-interval", hosts="nas-01", interval="10").arguments == {
+        "hosts": ["nas-01"],
+        "interval": 10,
+    }
+
+
+def test_a_host_that_does_not_follow_says_what_is_wanted() -> None:
+    host = HostConfig("nas-01", 3, 2, True, False, 10, 5, None, False)
+    line = host_line(host)
+    assert (line.mark, line.words, line.wanted) == ("late", "capturing", "paused, every 10\u00a0s")
+    following = host_line(msgspec.structs.replace(host, follows=True, actual_paused=True, actual_interval=10))
+    assert (following.mark, following.words, following.wanted) == ("paused", "paused", "")
+
+
+def test_the_ledger_is_newest_first_paged_and_filtered(site: Site) -> None:
+    for number in range(30):
+        site.fake.order(CommandOrder("aggregate" if number % 2 else "pause"))
+    tree = page(site)
+    rows = [text(row.css("td")[0]) for row in tree.css("#ledger tbody tr")]
+    assert rows == ["Run aggregation", "Pause capture"] * 12 + ["Run aggregation"]
+    link = str(one(tree, "#ledger a[rel=next]").attributes["href"])
+    assert len(page(site, link).css("#ledger tbody tr")) == 5
+    rows = [text(row.css("td")[0]) for row in page(site, "/operations?command=pause").css("#ledger tbody tr")]
+    assert rows == ["Pause capture"] * 15
+    assert "No command matches." in site.html("/operations?state=expired")
+    for odd in ("command=drop", "state=x", "command=<script>"):
+        assert len(page(site, f"/operations?{odd}").css("#ledger tbody tr")) == 25
+
+
+def test_the_first_visit_says_what_there_will_be(site: Site) -> None:
+    site.fake.hosts, site.fake.retention = [], None
+    words = text(one(page(site), "main"))
+    for said in ("No command was ever given.", "No host has reported yet.", "aggregator's own defaults count"):
+        assert said in words
+
+
+@pytest.mark.parametrize("path", ["/api/config", "/api/commands"])
+def test_a_part_that_cannot_be_read_does_not_take_the_page_with_it(site: Site, path: str) -> None:
+    site.fake.broken = {path: 503}
+    tree = page(site)
+    assert "The database did not answer within 5 s." in text(one(tree, "main"))
+    assert tree.css('form[action="/operations/export"]')
+    site.fake.broken = {"/api/config": 503, "/api/commands": 503}
+    site.html("/operations", status=503)
+
+
+def test_forms_of_other_sites_are_refused(site: Site) -> None:
+    preview = ordered(site, "cleanup")
+    own = f"/operations/commands/{preview.id}"
+    for path, origin in itertools.product(
+        ("/operations/aggregate", f"{own}/confirm", f"{own}/cancel"), ("http://evil.example", "null")
+    ):
+        answer = site.client.post(path, data={"size": "22.2 GB"}, headers={"Origin": origin})
+        assert answer.status_code == 403
+    assert len(site.fake.ledger) == 1
+
+
+@pytest.mark.parametrize(
+    "path", ["/operations/commands/x", f"/operations/commands/{'0' * 32}", f"/operations/commands/{'0' * 32}/events"]
+)
+def test_a_command_that_is_not_there_is_a_404(site: Site, path: str) -> None:
+    assert site.client.get(path).status_code == 404
+
+
+def test_no_form_posts_what_is_no_command(site: Site) -> None:
+    for name in ("cancel", "drop-all", "commands"):
+        assert site.client.post(f"/operations/{name}", data={}).status_code == 404
+
+
+def test_names_in_commands_are_text(site: Site) -> None:
+    evil = "</script><img src=x onerror=alert(1)>\"'&"
+    row = site.fake.order(CommandOrder("purge", {"domain": evil}, dry_run=True))
+    site.fake.ledger[-1] = msgspec.structs.replace(row, actor=evil, message=evil, name=evil, target=evil, state=evil)
+    for path in ("/operations", f"/operations/commands/{row.id}"):
+        html = site.html(path)
+        assert "<img" not in html
+        assert "&lt;img" in html
+
+
+def test_without_a_session_a_form_leads_back_to_the_page_after_signing_in(site: Site) -> None:
+    with httpx.Client(base_url=site.url, trust_env=False) as client:
+        answer = client.post("/operations/cleanup", data={})
+        assert answer.status_code == 401
+        assert 'name="back" value="/operations"' in answer.text
+
+
+def test_the_fake_answers_as_the_contracts_say() -> None:
+    fake = FakeApi()
+    refused: Any = fake.order(CommandOrder("export", {"from": 5}))
+    assert (refused.state, refused.field) == ("failed", "from")
