@@ -53,6 +53,11 @@ def test_any_program_gets_a_name_fit_for_the_wire(executable: str, arguments: li
     name.encode("utf-8")
 
 
+@pytest.mark.parametrize("letter", ["\n", "\x1b", "\x85", "\u2028", "\u202e", "\u2066", "\u200f"])
+def test_a_name_cannot_write_over_its_neighbours_or_turn_around(letter: str) -> None:
+    assert application_name(f"/opt/na{letter}me", [], "") == "na?me"
+
+
 def test_file_names_that_are_no_text() -> None:
     # How os.readlink gives bytes that are no UTF-8.
     assert application_name("/opt/na\udcffme", [], "") == "na?me"

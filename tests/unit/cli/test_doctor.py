@@ -61,6 +61,14 @@ def test_a_machine_at_rest_with_nothing_wrong(settings: CliSettings, capsys: pyt
 
 
 @pytest.mark.usefixtures("agent")
+def test_a_named_interface_that_is_not_there_is_wrong(
+    settings: CliSettings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert doctor.examine(msgspec.structs.replace(settings, interfaces="eth0, eht1")) == 1
+    assert "!! Interfaces     NETALLY_INTERFACES names what is not there: eht1\n" in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("agent")
 def test_a_taken_port_is_wrong(settings: CliSettings, capsys: pytest.CaptureFixture[str]) -> None:
 
     with socket.socket() as other:

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from netally.cli.settings import CliSettings, machine_timezone, without_password
+from netally.cli.settings import CliSettings, load, machine_timezone, without_password
+from netally.telemetry.settings import SettingsError
 
 
 @pytest.mark.parametrize(
@@ -20,6 +21,13 @@ from netally.cli.settings import CliSettings, machine_timezone, without_password
 )
 def test_own_services_are_reached_at_an_address_one_can_connect_to(bind: str, host: str) -> None:
     assert CliSettings(bind=bind, web_port=8080).web_base == f"http://{host}:8080"
+
+
+@pytest.mark.parametrize(("variable", "value"), [("WEB_PORT", "80000"), ("API_PORT", "0"), ("CAPTURE_PORT", "-1")])
+def test_a_port_that_cannot_be_is_refused_by_name(variable: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(f"NETALLY_{variable}", value)
+    with pytest.raises(SettingsError, match=f"NETALLY_{variable} is wrong"):
+        load()
 
 
 def test_a_relative_data_directory_becomes_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

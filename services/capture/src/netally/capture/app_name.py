@@ -47,7 +47,9 @@ _GENERIC: Final = frozenset(
     )
 )
 _CONTAINER: Final = re.compile(r"(?:^|[^0-9a-f])([0-9a-f]{64})(?:$|[^0-9a-f])")
-_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
+_CONTROL: Final = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+"""C0, C1 and DEL; line and paragraph separators; what turns the direction of writing, and so makes a name look like
+another (Unicode, UAX 9)."""
 
 
 def application_name(executable: str, arguments: Sequence[str], command: str) -> str:

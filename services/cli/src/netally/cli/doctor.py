@@ -41,7 +41,7 @@ def examine(settings: CliSettings) -> int:
 async def _find(settings: CliSettings) -> list[Finding]:
     runs = settings.directory.is_dir() and data_directory.holder_of_lock(settings.directory) is not None
     rest = await _running_parts(settings) if runs else _at_rest(settings)
-    return [*_versions(), *_data(settings), *await _capture(), *rest]
+    return [*_versions(), *_data(settings), *await _capture(settings.interfaces), *rest]
 
 
 def read_running(settings: CliSettings) -> Running:
@@ -80,7 +80,8 @@ def _data(settings: CliSettings) -> list[Finding]:
     return [Finding("Data", f"{directory}, {shutil.disk_usage(directory).free / 1024**3:.1f} GiB free")]
 
 
-async def _capture() -> list[Finding]:
+async def _capture(wanted: str) -> list[Finding]:
+    """``wanted``: the interfaces that were named, separated by commas."""
     try:
         sees = await probe()
     except ProbeError as error:
@@ -95,6 +96,10 @@ async def _capture() -> list[Finding]:
     left_out = [f"{each.name} ({each.reason})" for each in sees.interfaces if not each.captured]
     if left_out:
         findings.append(Finding("", f"not captured: {', '.join(left_out)}"))
+    names = {name.strip() for name in wanted.split(",")} - {"", *(each.name for each in sees.interfaces)}
+    if names:
+        words = f"NETALLY_INTERFACES names what is not there: {', '.join(sorted(names))}"
+        findings.append(Finding("Interfaces", words, wrong=True))
     return findings
 
 

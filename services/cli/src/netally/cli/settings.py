@@ -6,10 +6,14 @@ import ipaddress
 import os
 import urllib.parse
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
 
 from netally.telemetry.settings import default_data_dir, load_settings
+
+Port = Annotated[int, msgspec.Meta(ge=1, le=65535)]
+PortOrNone = Annotated[int, msgspec.Meta(ge=0, le=65535)]
 
 
 class CliSettings(msgspec.Struct, frozen=True):
@@ -23,20 +27,22 @@ class CliSettings(msgspec.Struct, frozen=True):
     """A PostgreSQL or TimescaleDB database to use; absent: an embedded PostgreSQL is started."""
     bind: str = "127.0.0.1"
     """Address that pages and API listen on."""
-    web_port: int = 7500
+    web_port: Port = 7500
     """Port of the pages."""
-    api_port: int = 7501
+    api_port: Port = 7501
     """Port of the API."""
     api_url: str = ""
     """The API that `netally run` and `netally export` talk to; absent: the one of `netally up` on this machine."""
-    aggregator_port: int = 7502
+    aggregator_port: PortOrNone = 7502
     """Probes and metrics of the aggregator, on 127.0.0.1; 0 = off."""
-    capture_port: int = 7503
+    capture_port: PortOrNone = 7503
     """Probes and metrics of the agent, on 127.0.0.1; 0 = off."""
     admin_token: str = ""
     """Bearer token with all rights; absent: made once and kept in the data directory."""
     timezone: str = ""
     """IANA zone of days, fixed when a database is made; default: this machine's."""
+    interfaces: str = ""
+    """Interfaces to capture, separated by commas; absent: the uplinks found."""
 
     @property
     def directory(self) -> Path:
