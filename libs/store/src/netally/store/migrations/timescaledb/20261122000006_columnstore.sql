@@ -1,6 +1,6 @@
 -- migrate:up
 
--- Order and width of what is compressed, chosen by measuring (docs/decisions/0103-columnstore.md); TimescaleDB's own
+-- Order and width of what is compressed, chosen by measuring (docs/decisions/0015-columnstore.md); TimescaleDB's own
 -- choice made an aggregate three times larger. No segments: a batch of a thousand rows then spans hosts and apps. By
 -- bucket where ranges of time are asked for; days by domain, so that one domain of a year is in few batches.
 -- All relations of a tier have chunks of one width, so that retention drops them at the same bounds.
