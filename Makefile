@@ -50,6 +50,7 @@ lint: .venv/.test ## Check style, import rules and generated documents
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
 	$(BIN)/cog --check docs/reference.md
+	$(BIN)/python docs/asyncapi_document.py --check
 
 fmt: .venv/.test ## Format the code
 	$(BIN)/ruff check --fix .
@@ -61,8 +62,9 @@ types: .venv/.test ## Check types
 bench: .venv/.test ## Measure throughput, cost and query times; JSON lines go to $BENCH_OUT
 	@$(BIN)/python -m tests.bench
 
-docs: .venv/.test ## Write docs/reference.md anew from the code
+docs: .venv/.test ## Write docs/reference.md and the AsyncAPI document anew from the code
 	$(BIN)/cog -r docs/reference.md
+	$(BIN)/python docs/asyncapi_document.py
 
 fuzz: .venv/.test ## Fuzz the parsers for ten minutes
 	@$(BIN)/python -m tests.fuzz.run --seconds 600

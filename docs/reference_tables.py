@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from netally.bus import streams, subjects
+from netally.contracts.commands import COMMANDS
 
 ROOT = Path(__file__).resolve().parent.parent
 MEMBERS = ("cli", "capture", "aggregator", "api", "web", "store", "telemetry")
@@ -77,6 +78,9 @@ def subject_names() -> str:
         (subjects.live(host), "traffic of the last second, never stored", "JSON"),
         (subjects.command_to_aggregator("name"), "a command for the aggregator", "JSON"),
         (subjects.command_to_host(host, "name"), "a command for one agent", "JSON"),
+        (subjects.command_to_hosts("refresh-cache"), "a broadcast to every host; core NATS, answered", "JSON"),
+        (subjects.command_to_services("name"), "a broadcast to every aggregator and API instance; core NATS", "JSON"),
+        (subjects.host_settings(host), "settings of a host, whenever they change", "JSON"),
         (subjects.outcome("aggregator", identity), "what became of a command", "JSON"),
         (subjects.deadletters(streams.FLOWS), "what can never be stored, with the reason", "JSON"),
     ]
@@ -121,6 +125,19 @@ def consumer_table() -> str:
         for stream, config in streams.consumer_configs()
     ]
     return table(("stream", "consumer", "redelivered after", "deliveries", "unacknowledged at most"), rows)
+
+
+def command_table() -> str:
+    """Commands, their arguments and what they do; from the registry."""
+    rows = []
+    for kind in COMMANDS.values():
+        arguments = ", ".join(
+            f"`{field.encode_name}`" + ("" if field.required else "?")
+            for field in msgspec.structs.fields(kind.arguments)
+        )
+        after = ("previews" if kind.previews else "", "" if kind.resumes else "fails when interrupted")
+        rows.append((f"`{kind.name}`", arguments, kind.lane, kind.role, ", ".join(filter(None, after)), kind.summary))
+    return table(("command", "arguments", "lane", "role", "", "does"), rows)
 
 
 def metrics() -> str:

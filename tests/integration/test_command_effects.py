@@ -7,7 +7,7 @@ import io
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import asyncpg
 import duckdb
@@ -20,7 +20,7 @@ from nats.js import JetStreamContext
 from netally.aggregator.command_ledger import CommandLedger
 from netally.aggregator.command_runner import Done, FailedError, Run
 from netally.aggregator.export_command import ExportCommand
-from netally.aggregator.live_settings import LiveSettings
+from netally.aggregator.live_settings import LiveConfig
 from netally.aggregator.maintenance_commands import MaintenanceCommands
 from netally.aggregator.writer import Writer
 from netally.bus import export_files, streams
@@ -57,7 +57,7 @@ class History(NamedTuple):
 
         ledger = CommandLedger(self.pool, clock, tell)
         maintenance = MaintenanceCommands(
-            self.pool, self.js, LiveSettings(7), clock, tell_services=nobody, forget_ids=forget
+            self.pool, self.js, LiveConfig(7), clock, tell_services=nobody, forget_ids=forget
         )
         handlers: dict[str, Any] = {
             "aggregate": maintenance.aggregate,
@@ -76,6 +76,7 @@ class History(NamedTuple):
             f"SELECT coalesce(sum(bytes_in), 0)::bigint AS bytes_in, coalesce(sum(bytes_out), 0)::bigint AS bytes_out "
             f"FROM {relation} WHERE {time} >= 'epoch'"
         )
+        assert row is not None
         return row["bytes_in"], row["bytes_out"]
 
     async def rows(self, relation: str) -> int:
@@ -87,7 +88,7 @@ async def history(history_database: asyncpg.Pool, nats_client: Client) -> Histor
     await streams.provision(nats_client.jetstream(), streams.LEAST_FLOWS_BYTES)
     clock = [NOW]
     async with history_database.acquire() as connection:
-        kind = await backend.find(connection)
+        kind = await backend.find(cast("asyncpg.Connection", connection))
     history = History(
         history_database, nats_client.jetstream(), Writer(history_database, kind, 7, lambda: clock[0]), clock
     )
@@ -208,7 +209,7 @@ async def test_exports_are_read_back_with_the_same_rows_and_sums(history: Histor
     table = pyarrow.parquet.read_table(path)
     assert table.column("bytes_in").to_pylist() == list(frame.bytes_in)
     assert str(table.schema.field("time").type) == "timestamp[ms, tz=UTC]"
-    totals = duckdb.sql(f"SELECT count(*), sum(bytes_in), sum(bytes_out) FROM '{path}'").fetchall()
+    totals = duckdb.execute(f"SELECT count(*), sum(bytes_in), sum(bytes_out) FROM '{path}'").fetchall()
     assert totals == [(rows, *expected)]
 
 

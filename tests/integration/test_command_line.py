@@ -8,7 +8,6 @@ import json
 import os
 import subprocess
 import sys
-import urllib.request
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -67,11 +66,11 @@ async def installation(nats_url: str, migrated_database_url: str, tmp_path: Path
         }
     )
 
-    def is_ready() -> bool:
-        with urllib.request.urlopen(f"{url}/api/ready", timeout=2) as answer:
-            return bool(answer.status == 200)
+    async def is_ready() -> bool:
+        async with httpx.AsyncClient() as client:
+            return (await client.get(f"{url}/api/ready")).status_code == 200
 
-    await eventually(lambda: asyncio.to_thread(is_ready), within=30)
+    await eventually(is_ready, within=30)
     await aggregator.ready()
     yield Installation(url, environment, aggregator)
     api.terminate()

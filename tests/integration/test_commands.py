@@ -58,9 +58,9 @@ async def test_a_raw_client_orders_and_hears_the_outcome(
 
 
 @pytest.fixture
-async def busy(pool: asyncpg.Pool) -> AsyncIterator[asyncpg.Connection]:
+async def busy(migrated_database_url: str) -> AsyncIterator[asyncpg.Connection]:
     """While it is open, commands that maintain the history wait for it."""
-    connection = await asyncpg.connect(*pool._connect_args, **pool._connect_kwargs)
+    connection = await asyncpg.connect(migrated_database_url)
     await connection.execute("SELECT pg_advisory_lock(hashtextextended('netally.maintenance', 0))")
     yield connection
     await connection.close()
@@ -101,7 +101,11 @@ async def test_a_waiting_and_a_running_command_are_cancelled(
 
 
 async def test_what_was_interrupted_runs_again_or_fails_and_is_never_left_running(
-    aggregator: AggregatorProcess, orders: Orders, pool: asyncpg.Pool, busy: asyncpg.Connection
+    aggregator: AggregatorProcess,
+    orders: Orders,
+    pool: asyncpg.Pool,
+    busy: asyncpg.Connection,
+    migrated_database_url: str,
 ) -> None:
     first = await orders.send(make_command("aggregate"))
     await orders.until(first, "progress")
@@ -112,7 +116,7 @@ async def test_what_was_interrupted_runs_again_or_fails_and_is_never_left_runnin
     assert (await orders.until(first)).state == "succeeded"
     assert orders.states(first).count("progress") == 2
 
-    again = await asyncpg.connect(*pool._connect_args, **pool._connect_kwargs)
+    again = await asyncpg.connect(migrated_database_url)
     await again.execute("SELECT pg_advisory_lock(hashtextextended('netally.maintenance', 0))")
     second = await orders.send(make_command("cleanup"))
     await orders.until(second, "progress")
@@ -155,9 +159,9 @@ async def test_what_is_no_command_is_refused_and_in_the_ledger(
 
 
 async def test_a_cancelled_export_leaves_no_file(
-    aggregator: AggregatorProcess, orders: Orders, pool: asyncpg.Pool, nats_client: Client
+    aggregator: AggregatorProcess, orders: Orders, migrated_database_url: str, nats_client: Client
 ) -> None:
-    blocker = await asyncpg.connect(*pool._connect_args, **pool._connect_kwargs)
+    blocker = await asyncpg.connect(migrated_database_url)
     transaction = blocker.transaction()
     await transaction.start()
     await blocker.execute("LOCK TABLE flow IN ACCESS EXCLUSIVE MODE")

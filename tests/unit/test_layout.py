@@ -15,6 +15,7 @@ ROOT = Path(__file__).resolve().parents[2]
 TESTED_ELSEWHERE = {
     # Composition roots: what they put together is tested as running processes.
     "aggregator/app.py": "tests/integration",
+    "aggregator/command_service.py": "tests/integration",
     "api/app.py": "tests/integration",
     "capture/app.py": "tests/integration",
     "web/app.py": "tests/integration",

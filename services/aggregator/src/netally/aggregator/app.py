@@ -21,7 +21,7 @@ from netally.aggregator import command_service, maintenance
 from netally.aggregator.agents import AgentSink
 from netally.aggregator.consumer import Consumer
 from netally.aggregator.flows import FlowSink
-from netally.aggregator.live_settings import LiveSettings
+from netally.aggregator.live_settings import LiveConfig
 from netally.aggregator.readiness import Readiness
 from netally.aggregator.settings import AggregatorSettings
 from netally.aggregator.stream_watch import provision, watch
@@ -207,7 +207,7 @@ async def _consume(
         explain=explain,
         database_answers=database_answers,
     )
-    live = LiveSettings(settings.raw_retention_days, on_raw_days=writer.keep_raw)
+    live = LiveConfig(settings.raw_retention_days, on_raw_days=writer.keep_raw)
     agent_sink = AgentSink(pool, clock)
     agents = Consumer(
         client,

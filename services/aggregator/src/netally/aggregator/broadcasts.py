@@ -14,7 +14,7 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 
 from netally.aggregator.dimensions import Dimensions
-from netally.aggregator.live_settings import LiveSettings
+from netally.aggregator.live_settings import LiveConfig
 from netally.bus import subjects
 from netally.contracts.commands import CacheOrder, CacheReply, FollowOrder, FollowReply, StopOrder
 from netally.contracts.wire import UndecodableError, decode_json, encode_json
@@ -41,7 +41,7 @@ class Broadcasts:
         self,
         client: Client,
         dimensions: Sequence[Dimensions],
-        settings: LiveSettings,
+        settings: LiveConfig,
         stop_command: Callable[[str, str], bool],
     ) -> None:
         self._client = client

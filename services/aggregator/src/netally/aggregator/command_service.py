@@ -21,7 +21,7 @@ from netally.aggregator.command_runner import CommandRunner, Handler
 from netally.aggregator.dimensions import Dimensions
 from netally.aggregator.export_command import ExportCommand
 from netally.aggregator.fleet_commands import FleetCommands
-from netally.aggregator.live_settings import LiveSettings
+from netally.aggregator.live_settings import LiveConfig
 from netally.aggregator.maintenance_commands import MaintenanceCommands
 from netally.bus import subjects
 from netally.contracts.commands import Outcome
@@ -43,7 +43,7 @@ async def run(
     url: str,
     database_settings: database.DatabaseSettings,
     client: Client,
-    live: LiveSettings,
+    live: LiveConfig,
     dimensions: Sequence[Dimensions],
     clock: Callable[[], int],
     stop: asyncio.Event,
@@ -120,7 +120,7 @@ async def _open(settings: database.DatabaseSettings, stop: asyncio.Event) -> asy
     return None
 
 
-async def _follow(client: Client, live: LiveSettings, stop: asyncio.Event) -> None:
+async def _follow(client: Client, live: LiveConfig, stop: asyncio.Event) -> None:
     while True:
         with contextlib.suppress(nats.errors.Error, JetStreamError, OSError, TimeoutError, ValueError):
             await live.load(client.jetstream())
@@ -130,7 +130,7 @@ async def _follow(client: Client, live: LiveSettings, stop: asyncio.Event) -> No
 
 async def _forget_old(
     ledger: CommandLedger,
-    live: LiveSettings,
+    live: LiveConfig,
     clock: Callable[[], int],
     explain: Callable[[BaseException], str],
     stop: asyncio.Event,

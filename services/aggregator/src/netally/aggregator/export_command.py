@@ -127,8 +127,8 @@ class ExportCommand:
     def _check_same(wanted: str, found: str) -> None:
         if wanted != found:
             raise FailedError(
-                f"the same bytes do not come out: the digest is {found[:12]}… and not {wanted[:12]}…; since the manifest "
-                "rows were added late, dropped by retention, or purged",
+                f"the same bytes do not come out: the digest is {found[:12]}… and not {wanted[:12]}…; since the "
+                "manifest rows were added late, dropped by retention, or purged",
                 {"conflict": True, "sha256": found},
             )
 

@@ -16,7 +16,7 @@ from nats.aio.msg import Msg
 
 from netally.aggregator.command_ledger import CommandLedger
 from netally.aggregator.command_runner import Done, FailedError, Run
-from netally.aggregator.live_settings import LiveSettings
+from netally.aggregator.live_settings import LiveConfig
 from netally.bus import settings_bucket, subjects
 from netally.bus.gather import ask_all
 from netally.contracts.agent import AgentReported
@@ -49,7 +49,7 @@ Change = Callable[[HostSettings], HostSettings]
 class FleetCommands:
     """The handlers; ``stop_command`` stops a command that runs in this process."""
 
-    def __init__(self, pool: asyncpg.Pool, client: Client, ledger: CommandLedger, settings: LiveSettings) -> None:
+    def __init__(self, pool: asyncpg.Pool, client: Client, ledger: CommandLedger, settings: LiveConfig) -> None:
         self._pool = pool
         self._client = client
         self._js = client.jetstream()

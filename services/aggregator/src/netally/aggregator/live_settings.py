@@ -18,7 +18,7 @@ log = structlog.get_logger()
 KEY = subjects.service_settings_key("aggregator")
 
 
-class LiveSettings:
+class LiveConfig:
     """The settings as they are now. ``started_with`` are days of raw that count until another retention is set."""
 
     def __init__(self, started_with: int, on_raw_days: Callable[[int], None] = lambda days: None) -> None:

@@ -17,7 +17,7 @@ from msgspec import UNSET
 from nats.js import JetStreamContext
 
 from netally.aggregator.command_runner import Done, Run
-from netally.aggregator.live_settings import LiveSettings, retention_of
+from netally.aggregator.live_settings import LiveConfig, retention_of
 from netally.contracts.commands import (
     TIER_ALIASES,
     Aggregate,
@@ -49,7 +49,7 @@ class MaintenanceCommands:
         self,
         pool: asyncpg.Pool,
         js: JetStreamContext,
-        settings: LiveSettings,
+        settings: LiveConfig,
         clock: Callable[[], int],
         *,
         tell_services: Callable[[str], Awaitable[None]],

@@ -63,6 +63,13 @@ def refuse_fallback(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRoute
         raise NotFoundException
 
 
+@get("/api/asyncapi.json", summary="The bus: subjects and payloads", sync_to_thread=True, media_type="application/json")
+def asyncapi() -> Response[bytes]:
+    """AsyncAPI 3.0 document of what goes over NATS, made from the code."""
+    content = (Path(__file__).parent / "static" / "asyncapi.json").read_bytes()
+    return Response(content, media_type="application/json", headers={"Cache-Control": "private, max-age=3600"})
+
+
 def openapi_config() -> OpenAPIConfig:
     return OpenAPIConfig(
         title="Netally",
