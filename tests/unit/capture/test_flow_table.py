@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
@@ -21,9 +22,11 @@ from netally.capture.packets import (
     TCP_ACK,
     TCP_FIN,
     TCP_SYN,
+    Columns,
     ColumnsBuilder,
     FlowEnds,
 )
+from netally.contracts.flow import App
 
 ME = bytes((10, 0, 0, 1))
 PEER = bytes((192, 0, 2, 1))
@@ -100,7 +103,7 @@ def test_ports_used_again_are_a_new_connection_without_the_old_one_s_name() -> N
     table = FlowTable()
     (slot,) = observe(table, (packet(flags=TCP_SYN), 1.0), (packet(flags=TCP_FIN | TCP_ACK), 2.0))
     table.set_name(slot, "old.example", 2)
-    table.set_process(slot, "old", 2)
+    table.set_process(slot, App("old"), 2)
     observe(table, (packet(flags=TCP_SYN), 3.0))
     assert table.cut(4.0).connections.tolist() == [2]
     assert (table.name[slot], table.process[slot]) == (None, None)
@@ -109,12 +112,12 @@ def test_ports_used_again_are_a_new_connection_without_the_old_one_s_name() -> N
 def test_a_syn_that_the_tap_saw_first_keeps_the_new_connection_s_process() -> None:
     table = FlowTable()
     (slot,) = observe(table, (packet(flags=TCP_SYN), 1.0), (packet(flags=TCP_FIN | TCP_ACK), 2.0))
-    table.set_process(slot, "old", 2)
+    table.set_process(slot, App("old"), 2)
     assert table.touch(packet(flags=TCP_SYN), time=3.0, interface=2, outgoing=True) == slot
     assert table.process[slot] is None
-    table.set_process(slot, "new", 2)
+    table.set_process(slot, App("new"), 2)
     observe(table, (packet(flags=TCP_SYN), 3.0))
-    assert table.process[slot] == "new"
+    assert table.process[slot] == App("new")
     assert table.cut(4.0).connections.tolist() == [2]
 
 
@@ -300,3 +303,28 @@ def test_roles(
         np.array([b_listens]),
     )
     assert answer.tolist() == [a_is_client]
+
+
+def test_a_flow_takes_a_hundred_bytes() -> None:
+    def fill(table: FlowTable, begin: int, end: int) -> None:
+        words = np.zeros((end - begin, 5), np.uint64)
+        words[:, 1] = np.arange(begin, end)
+        words[:, 4] = 6 << 24
+        rows = len(words)
+        ones = np.ones(rows, np.int64)
+        nothing, times = np.zeros(rows, np.bool_), np.full(rows, 1000.0)
+        table.observe(Columns(words, nothing, ones, ones, np.zeros(rows, np.uint8), times))
+        table.cut(0.0)
+        table.take_second()
+
+    table = FlowTable(200_000)
+    fill(table, 0, 2_000)
+    tracemalloc.start()
+    try:
+        for begin in range(2_000, 200_000, 1_000):
+            fill(table, begin, begin + 1_000)
+        taken, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert len(table) == 200_000
+    assert taken / 198_000 <= 100

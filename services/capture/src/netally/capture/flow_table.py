@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from netally.capture.dissector import TCP, Packet
+from netally.capture.flow_labels import FlowLabels
 from netally.capture.packets import (
     A_IS_CLIENT,
     A_IS_LOCAL,
@@ -29,6 +30,7 @@ from netally.capture.packets import (
     hash_words,
     key_words,
 )
+from netally.contracts.flow import App
 
 Slots = NDArray[np.int64]
 Counters = NDArray[np.int64]
@@ -78,19 +80,23 @@ class FlowTable:
         capacity = min(START_CAPACITY, limit)
         self.words: Words = np.zeros((capacity, 5), np.uint64)
         self.events: NDArray[np.uint8] = np.zeros(capacity, np.uint8)
-        self.last_seen: NDArray[np.float64] = np.zeros(capacity, np.float64)
-        self.name: NDArray[np.object_] = np.full(capacity, None, object)
+        # Whole seconds are enough to tell who was silent for long.
+        self.last_seen: NDArray[np.float64] | NDArray[np.uint32] = (
+            np.zeros(capacity, np.float64) if keep_times else np.zeros(capacity, np.uint32)
+        )
+        self.name: FlowLabels[str] = FlowLabels(capacity)
         self.name_source: NDArray[np.uint8] = np.zeros(capacity, np.uint8)
-        self.process: NDArray[np.object_] = np.full(capacity, None, object)
+        self.process: FlowLabels[App] = FlowLabels(capacity)
         self.process_source: NDArray[np.uint8] = np.zeros(capacity, np.uint8)
         self.first_seen: NDArray[np.float64] | None = np.zeros(capacity, np.float64) if keep_times else None
-        self._counters: Counters = np.zeros((capacity, 4), np.int64)
-        self._connections: NDArray[np.uint32] = np.zeros(capacity, np.uint32)
+        self._bytes: NDArray[np.int64] = np.zeros((capacity, 2), np.int64)
+        self._packets: NDArray[np.uint32] = np.zeros((capacity, 2), np.uint32)
+        self._connections: NDArray[np.uint16] = np.zeros(capacity, np.uint16)
         self._used: NDArray[np.bool_] = np.zeros(capacity, np.bool_)
         self._counted: NDArray[np.bool_] = np.zeros(capacity, np.bool_)
-        self._free: list[int] = list(range(capacity - 1, -1, -1))
+        self._free: NDArray[np.uint32] = np.arange(capacity - 1, -1, -1, dtype=np.uint32)
         self._hashes: Words = np.zeros(0, np.uint64)
-        self._slots: Slots = np.zeros(0, np.int64)
+        self._slots: NDArray[np.uint32] = np.zeros(0, np.uint32)
         self._deferred: list[tuple[Slots, Counters, Slots]] = []
         self._second: list[tuple[Slots, Counters]] = []
         self._others: dict[tuple[int, int, bool], list[int]] = {}
@@ -101,7 +107,7 @@ class FlowTable:
     @property
     def slots(self) -> Slots:
         """Slots in use."""
-        return self._slots
+        return self._slots.astype(np.int64)
 
     def key(self, slot: int) -> FlowEnds:
         return ends_of_words(self.words[slot])
@@ -173,7 +179,7 @@ class FlowTable:
         self._reopen(reopened)
         # Who sent first is settled by the packet that made the flow.
         self.events[old] |= old_events & np.uint8(~A_SENT_FIRST & 0xFF)
-        self.last_seen[slots] = np.maximum(self.last_seen[slots], last)
+        self.last_seen[slots] = np.maximum(self.last_seen[slots], last.astype(self.last_seen.dtype))
         opened = np.concatenate((slots[~self._counted[slots]], reopened))
         self._counted[slots] = True
         if deferred:
@@ -184,8 +190,15 @@ class FlowTable:
         return slots[new_groups]
 
     def _add(self, slots: Slots, counters: Counters, opened: Slots) -> None:
-        self._counters[slots] += counters
-        self._connections[opened] += np.uint32(1)
+        self._bytes[slots] += counters[:, :2]
+        self._packets[slots] += counters[:, 2:].astype(np.uint32)
+        self._connections[opened] += np.uint16(1)
+
+    def _counters(self, slots: Slots) -> Counters:
+        return np.concatenate((self._bytes[slots], self._packets[slots].astype(np.int64)), axis=1)
+
+    def _has_counts(self, slots: Slots) -> NDArray[np.bool_]:
+        return self._packets[slots].any(axis=1) | self._bytes[slots].any(axis=1) | (self._connections[slots] > 0)
 
     def _reopen(self, slots: Slots) -> None:
         """A new connection with the ports of a closed one: nothing of the old one's identity holds."""
@@ -218,36 +231,42 @@ class FlowTable:
             return slots, np.zeros(len(hashes), np.bool_)
         positions = np.minimum(np.searchsorted(self._hashes, hashes), len(self._hashes) - 1)
         known = self._hashes[positions] == hashes
-        candidates = self._slots[positions]
+        candidates = self._slots[positions].astype(np.int64)
         right = known & (self.words[candidates] == words).all(axis=1)
         slots[right] = candidates[right]
         return slots, known
 
     def _insert(self, hashes: Words, words: Words) -> Slots:
-        while len(self._free) < len(hashes):
+        if len(self._free) < len(hashes):
             self._grow(len(hashes))
-        slots = np.array([self._free.pop() for _ in range(len(hashes))], np.int64)
+        left = len(self._free) - len(hashes)
+        slots = self._free[left:][::-1].astype(np.int64)
+        self._free = self._free[:left]
         self.words[slots] = words
         self._used[slots] = True
         positions = np.searchsorted(self._hashes, hashes)
         self._hashes = np.insert(self._hashes, positions, hashes)
-        self._slots = np.insert(self._slots, positions, slots)
+        self._slots = np.insert(self._slots, positions, slots.astype(np.uint32))
         return slots
 
     def _grow(self, least: int) -> None:
         capacity = len(self._used)
-        more = max(capacity // 2, least, 64)
+        # In small steps, and from the limit on only as much as is needed: room for flows that never come is memory too.
+        more = max(min(capacity // 8, self.limit - capacity), least, 64)
         for name in (
-            "words", "events", "last_seen", "name_source", "process_source", "_counters", "_connections", "_used",
-            "_counted",
+            "words", "events", "last_seen", "name_source", "process_source", "_bytes", "_packets", "_connections",
+            "_used", "_counted",
         ):  # fmt: skip
             column = getattr(self, name)
             setattr(self, name, np.concatenate((column, np.zeros((more, *column.shape[1:]), column.dtype))))
         if self.first_seen is not None:
             self.first_seen = np.concatenate((self.first_seen, np.zeros(more, np.float64)))
-        self.name = np.concatenate((self.name, np.full(more, None, object)))
-        self.process = np.concatenate((self.process, np.full(more, None, object)))
-        self._free.extend(range(capacity + more - 1, capacity - 1, -1))
+        self.name.grow(more)
+        self.process.grow(more)
+        self._release(np.arange(capacity + more - 1, capacity - 1, -1))
+
+    def _release(self, slots: Slots) -> None:
+        self._free = np.concatenate((self._free, slots.astype(np.uint32)))
 
     def _shrink(self) -> None:
         """Merge the least recently used flows into "other" when there are more than the limit.
@@ -257,18 +276,14 @@ class FlowTable:
         excess = len(self._slots) - self.limit
         if excess <= 0:
             return
-        candidates = np.setdiff1d(self._slots, self._waiting())
+        candidates = np.setdiff1d(self.slots, self._waiting())
         count = min(excess + self.limit // 8, len(candidates))
         if not count:
             return
         oldest = candidates[np.argpartition(self.last_seen[candidates], count - 1)[:count]]
-        for slot in oldest[self._counters[oldest].any(axis=1) | (self._connections[oldest] > 0)]:
-            self._merge_other(
-                self.key(slot),
-                int(self.events[slot]),
-                [int(value) for value in self._counters[slot]],
-                int(self._connections[slot]),
-            )
+        counted = oldest[self._has_counts(oldest)]
+        for slot, counters in zip(counted.tolist(), self._counters(counted).tolist(), strict=True):
+            self._merge_other(self.key(slot), int(self.events[slot]), counters, int(self._connections[slot]))
         self._remove(oldest)
 
     def _remove(self, slots: Slots) -> None:
@@ -280,11 +295,12 @@ class FlowTable:
         self.words[slots] = 0
         self.events[slots] = 0
         self.last_seen[slots] = 0
-        self._counters[slots] = 0
+        self._bytes[slots] = 0
+        self._packets[slots] = 0
         self._connections[slots] = 0
         self._counted[slots] = False
         self._reopen(slots)
-        self._free.extend(int(slot) for slot in slots)
+        self._release(slots)
         self._second = [(seen[self._used[seen]], counters[self._used[seen]]) for seen, counters in self._second]
 
     def _waiting(self) -> Slots:
@@ -324,14 +340,14 @@ class FlowTable:
         elif events & SYN and self.events[slot] & CLOSED and self._counted[slot]:
             self._reopen(np.array([slot]))
             self._counted[slot] = False
-        self.last_seen[slot] = max(float(self.last_seen[slot]), time)
+        self.last_seen[slot] = max(self.last_seen[slot], self.last_seen.dtype.type(time))
         return slot
 
     def set_name(self, slot: int, name: str | None, source: int) -> None:
         self.name[slot] = name
         self.name_source[slot] = source
 
-    def set_process(self, slot: int, process: object, source: int) -> None:
+    def set_process(self, slot: int, process: App, source: int) -> None:
         self.process[slot] = process
         self.process_source[slot] = source
 
@@ -339,7 +355,8 @@ class FlowTable:
 
     def active(self) -> Slots:
         """Slots with something counted since the last cut."""
-        return self._slots[self._counters[self._slots].any(axis=1) | (self._connections[self._slots] > 0)]
+        slots = self.slots
+        return slots[self._has_counts(slots)]
 
     def cut(self, now: float) -> Cut:
         """Take what was counted up to ``boundary``, count what waited for it, and forget flows idle too long.
@@ -347,8 +364,9 @@ class FlowTable:
         The slots of the result keep their names and keys until the next call of `observe` or `cut`; read them first.
         """
         slots = self.active()
-        cut = Cut(slots, self._counters[slots], self._connections[slots].astype(np.int64), self._take_others())
-        self._counters[slots] = 0
+        cut = Cut(slots, self._counters(slots), self._connections[slots].astype(np.int64), self._take_others())
+        self._bytes[slots] = 0
+        self._packets[slots] = 0
         self._connections[slots] = 0
         deferred, self._deferred = self._deferred, []
         for waiting, counters, opened in deferred:
@@ -358,11 +376,11 @@ class FlowTable:
 
     def forget_idle(self, now: float) -> None:
         """Drop closed and silent flows with nothing left to report. Call it after the cut's rows were read."""
-        slots = self._slots
-        idle = now - self.last_seen[slots]
+        slots = self.slots
+        idle = now - self.last_seen[slots].astype(np.float64)
         tcp = (self.words[slots, 4] >> np.uint64(24)) & np.uint64(0xFF) == TCP
         age = np.where(tcp, np.where((self.events[slots] & CLOSED) != 0, CLOSED_AGE, TCP_AGE), OTHER_AGE)
-        gone = (idle > age) & ~self._counters[slots].any(axis=1) & (self._connections[slots] == 0)
+        gone = (idle > age) & ~self._has_counts(slots)
         self._remove(np.setdiff1d(slots[gone], self._waiting()))
         self._shrink()
 
