@@ -98,7 +98,7 @@ async def test_paused_and_resumed(
 
     async def measured_again() -> bool:
         newest = await pool.fetchrow("SELECT paused, measured_ms FROM coverage ORDER BY time DESC LIMIT 1")
-        return bool(not newest["paused"] and newest["measured_ms"] >= 900)
+        return bool(newest and not newest["paused"] and newest["measured_ms"] >= 900)
 
     await eventually(measured_again, within=15)
     # Every second has its row, and only one: the intervals that were cut in two count as one.

@@ -49,8 +49,9 @@ async def take(ledger: Ledger, subject: str, body: bytes, signature: str | None 
     async def waits_for(lane: str) -> str:
         return busy
 
-    parts: Any = (Pool(), ledger)
-    await Intake(*parts, waits_for, woken.append).take(f"commands.v1.aggregator.{subject}", body, signature, 7)
+    pool: Any = Pool()
+    entries: Any = ledger
+    await Intake(pool, entries, waits_for, woken.append).take(f"commands.v1.aggregator.{subject}", body, signature, 7)
     return woken
 
 
