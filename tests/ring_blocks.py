@@ -30,7 +30,7 @@ class RingFrame(NamedTuple):
     """sll_protocol; None for the EtherType in the frame."""
 
 
-def make_block(frames: Sequence[RingFrame], *, snaplen: int = 160) -> NDArray[np.uint8]:
+def make_block(frames: Sequence[RingFrame], *, snaplen: int = 128) -> NDArray[np.uint8]:
     """One block, handed over to user space."""
     block = bytearray(BLOCK_BYTES)
     offset = 48

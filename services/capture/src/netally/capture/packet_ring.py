@@ -33,7 +33,7 @@ RING_BYTES: Final = 8 * 1024 * 1024
 LOOPBACK_RING_BYTES: Final = 2 * 1024 * 1024
 BLOCK_TIMEOUT_MS: Final = 200
 """A block is handed over at the latest after this time; packets are that old at most when they are counted."""
-SNAPLEN: Final = 160
+SNAPLEN: Final = 128
 _FRAME_BYTES: Final = 2048
 _TAP_BUFFER: Final = 2 * 1024 * 1024
 _TAP_BURST: Final = 256
