@@ -12,7 +12,6 @@ from __future__ import annotations
 import asyncio
 import os
 import random
-import shutil
 import sys
 import tempfile
 import time
@@ -33,8 +32,9 @@ from netally.contracts.flow import App, FlowRecord, FlowsObserved
 from netally.contracts.wire import ENCODING_HEADER, ZSTD, encode_batch
 from netally.store import tables
 from netally.store.database import DatabaseSettings, open_pool
+from tests.bench.databases import CreateDatabase, database_server
 from tests.builders import make_batch, make_flow_record
-from tests.services import NatsServer, PostgresServer, eventually, free_port
+from tests.services import NatsServer, eventually, free_port
 
 HOSTS = 20
 BATCHES = 1_200
@@ -86,21 +86,16 @@ def make_workload(seed: int = 7, batches: int = BATCHES) -> list[FlowsObserved]:
 
 
 @asynccontextmanager
-async def servers() -> AsyncIterator[tuple[NatsServer, PostgresServer]]:
-    """A bus and a database of the bench's own."""
-    directory = Path(tempfile.mkdtemp(prefix="netally-bench-"))
-    directory.chmod(0o755)
-    for name in ("nats", "postgres"):
-        (directory / name).mkdir()
-    bus, database = NatsServer(directory / "nats"), PostgresServer(directory / "postgres")
-    try:
-        await asyncio.to_thread(bus.start)
-        await asyncio.to_thread(database.start)
-        yield bus, database
-    finally:
-        bus.stop()
-        database.stop()
-        shutil.rmtree(directory, ignore_errors=True)
+async def servers() -> AsyncIterator[tuple[NatsServer, CreateDatabase]]:
+    """A bus of the bench's own, and where databases are made."""
+    with tempfile.TemporaryDirectory(prefix="netally-bench-") as directory:
+        bus = NatsServer(Path(directory))
+        async with database_server() as create_database:
+            try:
+                await asyncio.to_thread(bus.start)
+                yield bus, create_database
+            finally:
+                bus.stop()
 
 
 async def bare_copies(url: str, workload: list[FlowsObserved]) -> dict[str, float]:
@@ -223,10 +218,10 @@ async def measure() -> list[dict[str, Any]]:
     ours: dict[int, list[dict[str, float]]] = {1: [], 2: [], 4: []}
     # In turns, so that what else the machine does weighs on all alike.
     for aggregators in (1, 2, 1, 4, 1):
-        async with servers() as (bus, database):
-            for name, rate in (await bare_copies(await database.create_database(), workload)).items():
+        async with servers() as (bus, create_database):
+            for name, rate in (await bare_copies(await create_database(), workload)).items():
                 bare[name].append(rate)
-            url = await database.create_database()
+            url = await create_database()
             ours[aggregators].append(await publish_to_committed(bus, url, workload, aggregators))
     tuples, ready = median(bare["tuples"]), median(bare["bytes"])
     rates = {aggregators: median(run["rate"] for run in found) for aggregators, found in ours.items()}

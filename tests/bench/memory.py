@@ -1,14 +1,18 @@
 """Memory of each part of a running `netally up` under load, against the same part at rest.
 
 Load: 100,000 flows of 20 hosts through bus, aggregator and database, then every table of the API 20 times, while the
-agent captures the loopback interface, over which all this goes. Resident memory, the largest seen; PostgreSQL's is the
+agent captures the loopback interface, over which all this goes. A database named by NETALLY_BENCH_URL is not measured,
+being no part of ours. Resident memory, the largest seen; PostgreSQL's is the
 sum over its processes of their proportional share, so that shared buffers count once.
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
 import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +21,7 @@ import psutil
 
 from netally.bus import subjects
 from netally.contracts.wire import ENCODING_HEADER, ZSTD, encode_batch
+from tests.bench.databases import database_server
 from tests.bench.ingest import FLOWS, make_workload
 from tests.netally_up import Up
 from tests.services import eventually
@@ -64,10 +69,21 @@ async def load(up: Up) -> None:
         assert status == 200, page
 
 
+@asynccontextmanager
+async def _data() -> AsyncIterator[tuple[Path, dict[str, str]]]:
+    """A data directory, and what names the database: nothing for the embedded one."""
+    with tempfile.TemporaryDirectory(prefix="netally-bench-") as directory:
+        if os.environ.get("NETALLY_BENCH_URL"):
+            async with database_server() as create_database:
+                yield Path(directory) / "data", {"NETALLY_DATABASE_URL": await create_database()}
+        else:
+            yield Path(directory) / "data", {}
+
+
 async def measure() -> list[dict[str, Any]]:
     """Lines of the bench table: name, value, unit, against, ratio, workload."""
-    with tempfile.TemporaryDirectory(prefix="netally-bench-") as directory:
-        up = Up(Path(directory) / "data")
+    async with _data() as (data, environ):
+        up = Up(data, **environ)
         await asyncio.to_thread(up.start)
         try:
             parts = up.parts()

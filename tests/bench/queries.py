@@ -9,16 +9,9 @@ rows: sum of bytes without grouping, filter or coverage.
 
 from __future__ import annotations
 
-import asyncio
-import os
 import random
-import shutil
 import statistics
-import tempfile
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -31,30 +24,13 @@ from netally.store.database import DatabaseSettings, open_pool
 from netally.store.migrate import migrate
 from netally.store.partitions import DayPartitions, days_of
 from tests.api_in_process import RunningApi, running_api
-from tests.services import PostgresServer
+from tests.bench.databases import database_server
 
 FLOWS = 1_000_000
 HOSTS, APPS, DOMAINS = 20, 60, 2_000
 INTERVAL = 5_000
 RUNS, LONGEST = 21, 8.0
 RANGES = {"raw": "2 h", "1m": "24 h", "1h": "30 days", "1d": "1 year"}
-
-
-@asynccontextmanager
-async def _database() -> AsyncIterator[str]:
-    """URL of an empty database: of a server of our own, or the one named by NETALLY_BENCH_URL (which must be empty)."""
-    if given := os.environ.get("NETALLY_BENCH_URL"):
-        yield given
-        return
-    directory = Path(tempfile.mkdtemp(prefix="netally-bench-"))
-    directory.chmod(0o755)
-    server = PostgresServer(directory)
-    try:
-        await asyncio.to_thread(server.start)
-        yield await server.create_database()
-    finally:
-        server.stop()
-        shutil.rmtree(directory, ignore_errors=True)
 
 
 async def _fill(url: str, now: int) -> None:
@@ -158,7 +134,8 @@ async def measure() -> list[dict[str, Any]]:
     now = wall_clock()
     workload = f"{FLOWS:,} flows of 2 h, {HOSTS} hosts, {APPS} applications, {DOMAINS:,} domains; one client"
     lines: list[dict[str, Any]] = []
-    async with _database() as url:
+    async with database_server() as create_database:
+        url = await create_database()
         await _fill(url, now)
         bare = await _scan(url)
         async with running_api(url, clock=lambda: now) as api:
