@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from netally.capture.app_name import application_name, container_of, unit_of
+from netally.capture.app_name import application_name, container_of, pod_of, unit_of
 from netally.contracts.flow import MAX_NAME
 
 CONTAINER = "3f4e" + "0123456789abcdef" * 3 + "0123456789ab"
@@ -91,3 +91,27 @@ def test_unit(cgroup: str, unit: str) -> None:
 def test_container(cgroup: str) -> None:
     assert container_of(cgroup) == CONTAINER[:12]
     assert container_of(cgroup.replace(CONTAINER, CONTAINER[:40])) == ""
+
+
+POD = "0c1f7d2e-4a5b-4c6d-8e9f-0123456789ab"
+
+
+@pytest.mark.parametrize(
+    ("cgroup", "pod"),
+    [
+        (f"/kubepods/burstable/pod{POD}/{CONTAINER}", f"pod/{POD}"),
+        (
+            f"/kubepods.slice/kubepods-besteffort.slice/kubepods-besteffort-pod{POD.replace('-', '_')}.slice"
+            f"/cri-containerd-{CONTAINER}.scope",
+            f"pod/{POD}",
+        ),
+        (f"/kubepods.slice/kubepods-pod{POD.replace('-', '_')}.slice/crio-{CONTAINER}.scope", f"pod/{POD}"),
+        (f"/kubepods/pod{POD.replace('-', '')}/{CONTAINER}", f"pod/{POD.replace('-', '')}"),
+        (f"/docker/{CONTAINER}", ""),
+        ("/system.slice/podman.service", ""),
+        ("/kubepods/burstable/podcast", ""),
+    ],
+)
+def test_kubernetes_pods_are_known_by_their_cgroup(cgroup: str, pod: str) -> None:
+    assert pod_of(cgroup) == pod
+    assert container_of(cgroup) in ("", CONTAINER[:12])

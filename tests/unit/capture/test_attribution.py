@@ -139,7 +139,9 @@ def test_a_connection_older_than_the_agent_gets_its_process_by_the_sweep(
     slot = machine.count(loopback(client, server), outgoing=None)
     assert machine.table.process[slot] is None
     machine.attribution.sweep(1.0)
-    assert machine.table.process[slot].executable
+    app = machine.table.process[slot]
+    assert app is not None
+    assert app.executable
 
 
 def test_udp_gets_its_process_when_first_counted(machine: Machine) -> None:

@@ -14,6 +14,7 @@ from typing import cast
 import pytest
 
 from netally.capture import process_table
+from netally.capture.naming_rules import parse_rules
 from netally.capture.process_events import ProcessEvent, ProcessEvents
 from netally.capture.process_table import ProcessTable
 
@@ -188,3 +189,10 @@ def test_processes_that_ended_are_asked_no_more_and_lost_events_list_them_again(
     told.lost = 1
     table.sweep()
     assert table.known(inodes[0]) is not None
+
+
+def test_naming_rules_are_followed(holder: tuple[subprocess.Popen[str], list[int]]) -> None:
+    _, inodes = holder
+    app = ProcessTable(rename=parse_rules("name=connector.py* -> tests of {user}")).find(inodes[0], os.getuid())
+    assert app is not None
+    assert app.name == f"tests of {getpass.getuser()}"

@@ -47,3 +47,9 @@ def test_a_spool_that_is_too_small_is_refused() -> None:
 def test_a_long_host_name_is_refused() -> None:
     with pytest.raises(SettingsError, match="NETALLY_HOST"):
         load_settings(Settings, {"NETALLY_HOST": "x" * 256}).check()
+
+
+def test_a_wrong_naming_rule_is_told_at_the_start() -> None:
+    Settings(naming_rules="name=chrome -> Chrome; user=root -> system").check()
+    with pytest.raises(SettingsError, match=r"NETALLY_NAMING_RULES.*colour"):
+        Settings(naming_rules="colour=red -> x").check()

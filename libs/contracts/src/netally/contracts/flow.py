@@ -42,7 +42,7 @@ class App(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=Fa
     user: str = ""
     """Name of the user it runs as, empty when not known."""
     unit: str = ""
-    """systemd unit, empty when none."""
+    """systemd unit, or ``pod/`` and the id of a Kubernetes pod; empty when none."""
     container: str = ""
     """Container id (12 characters), empty when none."""
 

@@ -29,6 +29,7 @@ from netally.capture.flow_table import FlowTable
 from netally.capture.interfaces import InterfaceCounters, address_text, read_interfaces
 from netally.capture.interval import Interval, following, interval_at
 from netally.capture.live import take_sample
+from netally.capture.naming_rules import parse_rules
 from netally.capture.netlink import ROUTE, NetlinkSocket
 from netally.capture.network_namespace import NetworkNamespaces
 from netally.capture.packet_ring import BLOCK_TIMEOUT_MS
@@ -90,7 +91,7 @@ class Agent:
         self._table = FlowTable(settings.flow_limit)
         self._names = FlowNames(is_local=self._is_local)
         self._events = _hear_processes()
-        self._processes = ProcessTable(events=self._events)
+        self._processes = ProcessTable(events=self._events, rename=parse_rules(settings.naming_rules))
         self._namespaces = NetworkNamespaces()
         self._attribution = Attribution(
             self._table, self._names, self._processes, self._diag, first_ephemeral_port(), self._namespaces

@@ -47,6 +47,10 @@ _GENERIC: Final = frozenset(
     )
 )
 _CONTAINER: Final = re.compile(r"(?:^|[^0-9a-f])([0-9a-f]{64})(?:$|[^0-9a-f])")
+# cgroupfs: /kubepods/burstable/pod<id>/…; systemd: kubepods-burstable-pod<id with underscores>.slice/…
+_POD: Final = re.compile(
+    r"kubepods.*?[/-]pod([0-9a-f]{8}(?:[-_][0-9a-f]{4}){3}[-_][0-9a-f]{12}|[0-9a-f]{32})(?:\.slice)?(?:/|$)"
+)
 _CONTROL: Final = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 """C0, C1 and DEL; line and paragraph separators; what turns the direction of writing, and so makes a name look like
 another (Unicode, UAX 9)."""
@@ -104,6 +108,14 @@ def unit_of(cgroup: str) -> str:
         if part.endswith(".service") and not part.startswith(("user@", "run-")):
             return cut_name(part)
     return ""
+
+
+def pod_of(cgroup: str) -> str:
+    """``pod/`` and the id of the Kubernetes pod in a cgroup path, as both cgroup drivers write it (kubelet), else
+    empty.
+    """
+    found = _POD.search(cgroup)
+    return f"pod/{found.group(1).replace('_', '-')}" if found else ""
 
 
 def container_of(cgroup: str) -> str:

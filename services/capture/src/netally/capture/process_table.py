@@ -19,7 +19,8 @@ from typing import Final, NamedTuple
 
 import psutil
 
-from netally.capture.app_name import application_name, container_of, cut_name, unit_of
+from netally.capture.app_name import application_name, container_of, cut_name, pod_of, unit_of
+from netally.capture.naming_rules import Rename, parse_rules
 from netally.capture.process_events import ProcessEvents
 from netally.contracts.flow import App
 
@@ -57,7 +58,9 @@ class ProcessTable:
         proc: str = "/proc",
         clock: Callable[[], float] = time.monotonic,
         events: ProcessEvents | None = None,
+        rename: Rename = parse_rules(""),  # noqa: B008  (a function without state)
     ) -> None:
+        self._rename = rename
         self._events = events
         self._events_lost = 0
         self._told: dict[int, None] = {}
@@ -277,10 +280,12 @@ class ProcessTable:
             open(f"{self._proc}/{pid}/cgroup", encoding="utf-8", errors="replace") as file,
         ):
             cgroup = file.read(4096).strip().rsplit(":", 1)[-1]
-        return App(
-            name=application_name(executable, arguments, command),
-            executable=cut_name(executable.removesuffix(" (deleted)")),
-            user=cut_name(user),
-            unit=unit_of(cgroup),
-            container=container_of(cgroup),
+        return self._rename(
+            App(
+                name=application_name(executable, arguments, command),
+                executable=cut_name(executable.removesuffix(" (deleted)")),
+                user=cut_name(user),
+                unit=pod_of(cgroup) or unit_of(cgroup),
+                container=container_of(cgroup),
+            )
         )
