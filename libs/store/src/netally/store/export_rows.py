@@ -18,8 +18,8 @@ from netally.store.tiers import DAY, HOUR, MINUTE
 
 SLICES: Final = {"raw": 10 * MINUTE, "1m": HOUR, "1h": DAY, "1d": 31 * DAY}
 
-_FORMULA: Final = "E'=+-@\\t\\r'"
-"""What makes a spreadsheet take a cell for a formula when it comes first."""
+_FORMULA: Final = "(61, 43, 45, 64, 9, 13)"
+"""Codes of = + - @ tab and carriage return: what makes a spreadsheet take a cell for a formula when it comes first."""
 
 
 def _words(kind: type[Code]) -> str:
@@ -89,10 +89,7 @@ def slices(tier: str, start: int, end: int) -> Iterator[tuple[int, int]]:
 def _cell(name: str, neutral: bool) -> str:
     expression = _COLUMNS[name]
     if neutral and name in _NAMES:
-        return (
-            f"CASE WHEN strpos({_FORMULA}, left({expression}, 1)) > 0 AND {expression} <> ''"
-            f" THEN '''' || {expression} ELSE {expression} END"
-        )
+        return f"CASE WHEN ascii({expression}) IN {_FORMULA} THEN '''' || {expression} ELSE {expression} END"
     return expression
 
 

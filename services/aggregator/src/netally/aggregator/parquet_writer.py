@@ -10,9 +10,9 @@ import json
 import sys
 from typing import IO, Any
 
-BLOCK = 4 * 1024**2
+BLOCK = 1024**2
 BLOCKS_A_GROUP = 8
-"""Row groups of about 32 MB of CSV: large enough to compress well, small enough for memory."""
+"""Row groups of about 8 MB of CSV: large enough to compress well, small enough for memory."""
 
 
 class _Counting:
