@@ -124,3 +124,36 @@ def test_an_interface_that_is_down_costs_nothing() -> None:
         share = (sum(process.cpu_times()[:2]) - before) / (time.monotonic() - began)
         machine.stop_agent()
     assert share < 0.1
+
+
+STEPPED = """
+import sys, time
+from pathlib import Path
+real = time.time
+time.time = lambda: real() + float(Path(sys.argv[1]).read_text())
+from netally.capture.app import main
+sys.argv = sys.argv[:1]
+sys.exit(main())
+"""
+
+
+def test_a_clock_that_is_set_loses_no_packet() -> None:
+    with box() as machine:
+        offset = machine.directory / "offset"
+        offset.write_text("0")
+        machine.start_agent(program=STEPPED.replace("sys.argv[1]", repr(str(offset))))
+        began = time.time()
+        steps = (3_600.4, -1_800.3)
+        machine.datagrams(50, 1000, 400)
+        for step in steps:
+            offset.write_text(str(step))
+            machine.datagrams(50, 1000, 400)
+            cut = metric(machine, "netally_capture_intervals_total")
+            wait_until(lambda cut=cut: metric(machine, "netally_capture_intervals_total") >= cut + 3)  # type: ignore[misc]
+        machine.stop_agent()
+        batches = machine.batches()
+    rows = records(batches, server_port=9000)
+    assert (total(rows, "packets_out"), total(rows, "packets_in")) == (150, 150)
+    assert all(batch["start"] % 1000 == 0 for batch in batches)
+    reached = {round((batch["start"] / 1000 - began) / 1_800) for batch in batches}
+    assert reached == {0, 2, -1}

@@ -328,3 +328,15 @@ def test_a_flow_takes_a_hundred_bytes() -> None:
         tracemalloc.stop()
     assert len(table) == 200_000
     assert taken / 198_000 <= 100
+
+
+def test_a_clock_that_is_set_makes_no_flow_look_silent() -> None:
+    table = FlowTable()
+    observe(table, (packet(), 10_000.0))
+    table.cut(10_001.0)
+    table.shift(7_200.0)
+    table.forget_idle(17_201.0)
+    assert len(table) == 1
+    table.shift(-7_200.0)
+    table.forget_idle(10_000.0 + flow_table.TCP_AGE + 2)
+    assert len(table) == 0

@@ -52,3 +52,10 @@ def test_sleep_of_the_machine_is_a_step() -> None:
     interval = interval_at(1000.0, 50.0, 5)
     assert interval.stepped(4000.0, 55.0)
     assert following(interval, 4000.0, 55.0).start == 4000
+
+
+def test_the_step_of_the_clock_is_known() -> None:
+    interval = interval_at(1_000.0, 50.0, 5)
+    assert interval.drift(1_003.0, 53.0) == 0
+    assert interval.drift(1_003.0 - 600, 53.0) == -600
+    assert interval.stepped(1_003.0 + 3_600, 53.0)

@@ -221,6 +221,8 @@ class Agent:
                 upcoming = interval_at(time.time(), now, length)
             else:
                 upcoming = following(interval, time.time(), now) if over else interval
+            if interval.stepped(time.time(), now):
+                self._table.shift(interval.drift(time.time(), now))
             if paused and not wanted.paused:
                 # Before the boundary: what is stamped later counts, what is stamped earlier goes with this cut.
                 self._sources.pause(paused=False)

@@ -384,6 +384,12 @@ class FlowTable:
         self._remove(np.setdiff1d(slots[gone], self._waiting()))
         self._shrink()
 
+    def shift(self, seconds: float) -> None:
+        """The clock was set by so much: nobody was silent for longer or shorter by that."""
+        slots = self._slots
+        shifted = np.maximum(self.last_seen[slots].astype(np.float64) + seconds, 0.0)
+        self.last_seen[slots] = shifted.astype(self.last_seen.dtype)
+
     def take_second(self) -> tuple[Slots, Counters]:
         """(slots, counters) of everything counted since the last call, cuts notwithstanding."""
         parts, self._second = self._second, []

@@ -30,7 +30,11 @@ class Interval(NamedTuple):
 
     def stepped(self, wall: float, monotonic: float) -> bool:
         """Whether the wall clock was set (or the machine slept) since the interval began."""
-        return abs((wall - self.end) - (monotonic - self.ends)) > STEP
+        return abs(self.drift(wall, monotonic)) > STEP
+
+    def drift(self, wall: float, monotonic: float) -> float:
+        """Seconds that the wall clock is ahead of the monotonic one since the interval began."""
+        return (wall - self.end) - (monotonic - self.ends)
 
 
 def interval_at(wall: float, monotonic: float, length: int) -> Interval:
