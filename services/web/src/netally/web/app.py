@@ -41,7 +41,7 @@ from netally.web.settings import WebSettings
 from netally.web.visits import Clock, wall_clock
 
 FORM_LIMIT = 16 * 1024
-UNPACKED = ["^/api", "^/live", "^/static"]
+UNPACKED = ["^/api", "^/live", "^/static", "/events$"]
 """Passed on as they came, streams, and files that are packed already."""
 
 log = structlog.get_logger()
