@@ -14,7 +14,7 @@ import sys
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any, NamedTuple
+from typing import Any
 
 import asyncpg
 import httpx
@@ -24,49 +24,10 @@ from netally.api.app import wall_clock
 from netally.api.database import reading_url
 from netally.store.database import DatabaseSettings
 from netally.store.migrate import migrate
-from tests.api_in_process import BEARER, NOWHERE, TOKEN, running_api
-from tests.services import PostgresServer, die_with_parent, eventually, free_port
+from tests.api_in_process import BEARER, running_api
+from tests.api_process import api_process
+from tests.services import PostgresServer, eventually
 from tests.stored_traffic import MINUTE, make_traffic, store
-
-
-class ApiProcess(NamedTuple):
-    process: subprocess.Popen[bytes]
-    client: httpx.AsyncClient
-    port: int
-
-    async def parts(self) -> dict[str, str]:
-        """Why each part is not ready."""
-        answer = await self.client.get("/api/health")
-        return {part["name"]: part["reason"] for part in answer.json()["parts"]}
-
-
-@asynccontextmanager
-async def api_process(database_url: str = "", nats_url: str = NOWHERE, **environment: str) -> AsyncIterator[ApiProcess]:
-    port = free_port()
-    process = subprocess.Popen(  # noqa: ASYNC220  (returns at once)
-        [sys.executable, "-m", "netally.api"],
-        env={
-            **os.environ,
-            "NETALLY_ADMIN_TOKEN": TOKEN,
-            "NETALLY_DATABASE_URL": database_url,
-            "NETALLY_NATS_URL": nats_url,
-            "NETALLY_API_PORT": str(port),
-            **environment,
-        },
-        stderr=subprocess.DEVNULL,
-        preexec_fn=die_with_parent,
-    )
-    try:
-        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", headers=BEARER, timeout=20) as client:
-
-            async def answers() -> bool:
-                return (await client.get("/api/health")).status_code == 200
-
-            await eventually(answers, within=30)
-            yield ApiProcess(process, client, port)
-    finally:
-        process.kill()
-        process.wait()
 
 
 async def test_it_answers_before_anything_is_there_and_stops_at_once() -> None:

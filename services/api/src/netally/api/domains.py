@@ -53,7 +53,7 @@ async def domains(
         return await read(reading, span, limit, offset, sort)
 
 
-@get("/api/domains/top/{limit:int}", summary="The domains with most bytes", responses=QUERY_PROBLEMS)
+@get("/api/domains/top/{limit:int}", summary="The domains with most bytes", responses=DETAIL_PROBLEMS)
 async def top_domains(asked: NamedDependency[Asking], limit: Most, group: Group = "none") -> DomainsAnswer:
     """Like /api/domains, its first rows."""
     async with read_table(asked) as (reading, span):

@@ -7,6 +7,7 @@ from typing import Any
 from litestar import Request, Response, delete, get, post
 from litestar.datastructures import Cookie
 from litestar.di import NamedDependency
+from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import JSONBody
 
 from netally.api import metrics
@@ -68,7 +69,12 @@ async def session(request: Request[Any, Session, Any]) -> Session:
     return request.auth
 
 
-@delete("/api/session", status_code=204, summary="Log out", responses={**UNAUTHORIZED, **FORBIDDEN})
+@delete(
+    "/api/session",
+    status_code=204,
+    summary="Log out",
+    responses={204: ResponseSpec(None, description="Logged out"), **UNAUTHORIZED, **FORBIDDEN},
+)
 async def log_out(request: Request[Any, Session, Any], access: NamedDependency[Access]) -> Response[None]:
     """Ends the session of the cookie, also for copies of it."""
     access.end_session(request.cookies.get(COOKIE, ""))

@@ -46,6 +46,7 @@ async def ready(database: NamedDependency[Database], bus: NamedDependency[LiveBu
     opt={LOOPBACK_IS_ENOUGH: True},
     responses=UNAUTHORIZED,
     media_type="text/plain",
+    security=[{}, {"token": []}, {"session": []}],
 )
 async def prometheus() -> Response[bytes]:
     """Open to this machine, else with credentials."""
