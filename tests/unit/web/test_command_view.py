@@ -109,6 +109,9 @@ def test_hosts_that_did_not_answer_are_named_first() -> None:
     hosts = {"a": {**change, "acknowledged": True}, "b": {**change, "acknowledged": False}}
     view = ended("pause", result={"hosts": hosts, "silent": ["b"]})
     assert view.row.state.word == "partly"
+    assert view.advice == "The others are done. Those named follow when they are back."
+    # Nobody tells them again.
+    assert "refresh again when they are back" in ended("refresh-cache").advice
     assert [(line.cells[0], line.mark) for line in view.details[0].rows] == [("b", "silent"), ("a", "")]
 
 

@@ -222,7 +222,11 @@ def _headline(row: CommandRow) -> tuple[str, str]:
         case "succeeded":
             silent = row.result.get("silent")
             said = sentence(outcome_words(row))
-            return said or "Done.", "The others are done. Those named follow when they are back." if silent else ""
+            if not silent:
+                return said or "Done.", ""
+            # A setting is kept for a host that is away; an order to forget is not.
+            kept = "follow" if row.name != "refresh-cache" else "keep what they remember: refresh again"
+            return said, f"The others are done. Those named {kept} when they are back."
         case "failed" if row.started_at is None:
             return f"Refused: {said}" if said else "Refused.", "Nothing was run."
         case "failed":
