@@ -137,3 +137,11 @@ async def test_settings_before_and_after(aggregator: AggregatorProcess, api: Run
     assert (config["retention"]["raw"], config["ledger_days"], config["version"]) == (10, 30, 1)
     answer = await api.client.put("/api/config", json={"retention": {"raw": 3}})
     assert (answer.json()["state"], answer.json()["field"]) == ("failed", "retention.raw")
+
+
+async def test_the_documents_of_bus_and_commands_are_served(api: RunningApi) -> None:
+    document = await api.get("/api/asyncapi.json")
+    assert document["asyncapi"].startswith("3.")
+    assert set(document["channels"]["commands"]["messages"]) >= {"aggregate", "export", "cancel"}
+    kinds = (await api.client.get("/api/commands/kinds")).json()
+    assert {kind["name"] for kind in kinds} == set(document["channels"]["commands"]["messages"])

@@ -126,6 +126,7 @@ def create_app(
             state.ready,
             state.prometheus,
             documents.asset,
+            documents.asyncapi,
             commands.order,
             commands.kinds,
             commands.ledger,
