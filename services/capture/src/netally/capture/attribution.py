@@ -202,7 +202,8 @@ class Attribution:
         exact = self._connected.get((view.protocol, view.local, view.local_port, view.remote, view.remote_port))
         if exact is not None:
             return exact
-        if self._namespaces is not None:
+        # What stays on this machine's own addresses is no container's.
+        if self._namespaces is not None and view.remote not in self.own_addresses:
             if self._elsewhere is None:
                 self._elsewhere = SocketsElsewhere(self._namespaces)
             elsewhere = self._elsewhere.of(view)
