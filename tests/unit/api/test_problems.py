@@ -56,6 +56,9 @@ def test_a_problem_names_the_parameter_and_says_what_it_is() -> None:
 def test_the_frameworks_refusals_have_the_same_form() -> None:
     with create_test_client([number, missing], exception_handlers=HANDLERS) as http:  # type: ignore[arg-type]
         wrong, unknown, method = http.get("/number?limit=x"), http.get("/nothing"), http.post("/number")
+        absent = http.get("/number")
+    assert (absent.status_code, absent.json()["parameter"]) == (400, "limit")
+    assert "limit is missing" in absent.json()["detail"]
     assert (wrong.status_code, wrong.json()["parameter"]) == (400, "limit")
     assert (unknown.status_code, "/nothing" in unknown.json()["detail"]) == (404, True)
     assert (method.status_code, "POST" in method.json()["detail"]) == (405, True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
@@ -16,6 +17,9 @@ from netally.contracts.queries import Problem
 from netally.store.filters.errors import FilterError, FilterRefused
 
 MEDIA_TYPE = "application/problem+json"
+
+_MISSING = re.compile(r"Missing required \w+ parameter '([^']+)'")
+"""How Litestar begins; the name stands nowhere else."""
 
 log = structlog.get_logger()
 
@@ -107,6 +111,8 @@ def on_any_exception(request: Request[Any, Any, Any], error: Exception) -> Respo
 
 def _validation(request: Request[Any, Any, Any], error: ValidationException) -> Problem:
     faults = error.extra if isinstance(error.extra, list) else []
+    if missing := _MISSING.match(error.detail):
+        return problem(400, f"{missing[1]} is missing: it must be given.", parameter=missing[1])
     if not faults or not isinstance(faults[0], dict):
         return problem(400, error.detail)
     key = _public_name(request, str(faults[0].get("key", "")))
