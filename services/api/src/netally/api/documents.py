@@ -15,6 +15,7 @@ from litestar.openapi.spec import Components, License, SecurityScheme
 from litestar.params import FromPath
 
 from netally.api.access import COOKIE
+from netally.api.problems import UNAUTHORIZED
 from netally.api.state import VERSION
 
 ASSETS_PATH: Final = "/api/docs/assets"
@@ -63,7 +64,13 @@ def refuse_fallback(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRoute
         raise NotFoundException
 
 
-@get("/api/asyncapi.json", summary="The bus: subjects and payloads", sync_to_thread=True, media_type="application/json")
+@get(
+    "/api/asyncapi.json",
+    summary="The bus: subjects and payloads",
+    responses=UNAUTHORIZED,
+    sync_to_thread=True,
+    media_type="application/json",
+)
 def asyncapi() -> Response[bytes]:
     """AsyncAPI 3.0 document of what goes over NATS, made from the code."""
     content = (Path(__file__).parent / "static" / "asyncapi.json").read_bytes()
