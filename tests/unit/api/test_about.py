@@ -13,7 +13,7 @@ from tests.settings_bus import SettingsBus
 async def test_what_is_not_known_without_the_bus_is_said() -> None:
     deployment: dict[str, Any] = {"backend": "timescaledb", "timezone": "UTC", "created_at": 5}
     deployment |= {"server_version": "17.5", "timescaledb_version": "2.24"}
-    tiers = [
+    tiers: list[dict[str, Any]] = [
         {"name": "raw", "dropped_before": 7, "watermark": None},
         {"name": "1m", "dropped_before": None, "watermark": 9},
     ]
