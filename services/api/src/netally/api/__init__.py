@@ -14,7 +14,7 @@ come first, as far as the last 60 are kept. A reader that falls 15 messages behi
 after an hour; browsers reconnect by themselves.
 
 Sessions: ``POST /api/session/codes`` (bearer token) → `LoginCode`; ``POST /api/session`` {"code"} sets the cookie
-``netally_session``; ``GET`` and ``DELETE /api/session``. Errors are 400, 401, 403, 404, 405, 409, 413, 422, 429 and 503,
+``netally_session``; ``GET`` and ``DELETE /api/session``. Errors are 400, 401, 403, 404, 405, 409, 413, 422, 429, 503,
 each a `Problem`; 422 is what the figures of the range cannot tell, 503 says what is waited for. Pages for people:
 ``/api/docs``; the document: ``/api/openapi.json``.
 """
