@@ -65,7 +65,9 @@ async def running_api(
     statement_cache: int = 200,
 ) -> AsyncIterator[RunningApi]:
     """The application with its connections; waits for the database when there is one."""
-    settings = Settings(database_url=database_url, nats_url=nats_url, admin_token=TOKEN, database_statement_cache=statement_cache)
+    settings = Settings(
+        database_url=database_url, nats_url=nats_url, admin_token=TOKEN, database_statement_cache=statement_cache
+    )
     app = create_app(settings, clock=clock, statement_timeout=statement_timeout)
     asgi: Any = app
     transport = httpx.ASGITransport(asgi, client=(client_address, 50_000))
