@@ -7,6 +7,7 @@ can take a part away. The fixtures at the end are imported by ``tests/conftest.p
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ctypes
 import importlib.metadata
 import os
@@ -26,6 +27,7 @@ from typing import TypeVar
 
 import asyncpg
 import nats
+import psutil
 import pytest
 from nats.aio.client import Client as NatsClient
 
@@ -226,8 +228,14 @@ class PostgresServer:
             self._process = None
 
     def kill(self) -> None:
-        """As a power cut would: the whole server at once. Children leave by themselves when the parent is gone."""
+        """As a power cut would: the whole server at once, before any part of it can answer once more."""
+        assert self._process is not None
+        family = psutil.Process(self._process.pid).children(recursive=True)
         self.stop(signal.SIGKILL)
+        for child in family:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                child.kill()
+        psutil.wait_procs(family, timeout=20)
 
         def children_gone() -> bool:
             with socket.socket() as probe:

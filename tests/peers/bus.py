@@ -53,7 +53,10 @@ async def main() -> None:
                 }
                 print(msgspec.json.encode(known).decode())
         case "agent":
-            last = (await js.stream_info(AGENTS)).state.last_seq
+            async with asyncio.timeout(10):
+                # An agent tells its state within a second of reaching the bus.
+                while not (last := (await js.stream_info(AGENTS)).state.last_seq):
+                    await asyncio.sleep(0.05)
             print(((await js.get_msg(AGENTS, last)).data or b"").decode())
         case "live":
             subscription = await client.subscribe("live.v1.*")
