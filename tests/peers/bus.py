@@ -13,11 +13,18 @@ import sys
 
 import msgspec
 import nats
+from nats.js import JetStreamContext
 
 from netally.bus.streams import AGENTS, FLOWS, provision
 from netally.contracts.wire import decode_batch
+from tests.services import eventually
 
 URL = "nats://127.0.0.1:4222"
+
+
+async def newest(js: JetStreamContext) -> int:
+    """Sequence of the newest state, 0 while there is none."""
+    return (await js.stream_info(AGENTS)).state.last_seq
 
 
 async def main() -> None:
@@ -53,10 +60,8 @@ async def main() -> None:
                 }
                 print(msgspec.json.encode(known).decode())
         case "agent":
-            async with asyncio.timeout(10):
-                # An agent tells its state within a second of reaching the bus.
-                while not (last := (await js.stream_info(AGENTS)).state.last_seq):
-                    await asyncio.sleep(0.05)
+            # An agent tells its state within a second of reaching the bus.
+            last = await eventually(lambda: newest(js))
             print(((await js.get_msg(AGENTS, last)).data or b"").decode())
         case "live":
             subscription = await client.subscribe("live.v1.*")
