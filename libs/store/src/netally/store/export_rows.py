@@ -110,14 +110,14 @@ async def copy_slice(
     cells = ", ".join(f'{_cell(name, neutral and not as_json)} AS "{name}"' for name in columns(counted.tier))
     # Names of ours; what a person wrote is a parameter.
     text = (
-        f"SELECT {cells} FROM ({rows.sql}) AS counted"  # noqa: S608
+        f"SELECT {cells} FROM ({rows.sql}) AS counted"  # noqa: S608  (columns of ours)
         " JOIN host ON host.id = counted.host_id JOIN app ON app.id = counted.app_id"
         " JOIN domain ON domain.id = counted.domain_id JOIN domain AS site ON site.id = counted.site_id"
         f" ORDER BY {_ORDER}"
     )
     options: dict[str, Any] = {"format": "csv"}
     if as_json:
-        text = f"SELECT row_to_json(line) FROM ({text}) AS line"  # noqa: S608
+        text = f"SELECT row_to_json(line) FROM ({text}) AS line"  # noqa: S608  (ours)
         # JSON text holds no control characters, so that nothing is ever quoted: the lines are the JSON itself.
         options |= {"quote": "\x01", "delimiter": "\x02"}
     values = await resolve(connection, rows)

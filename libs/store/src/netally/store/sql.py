@@ -42,7 +42,7 @@ class Connection(Protocol):
         *,
         source: Any,
         columns: Any,
-        format: Literal["binary"],  # noqa: A002
+        format: Literal["binary"],  # noqa: A002  (asyncpg's name)
     ) -> str: ...
 
 
@@ -51,7 +51,7 @@ def statements() -> dict[str, Statement]:
     """Every statement of every file. Raises ValueError when two have the same name."""
     found: dict[str, Statement] = {}
     for path in sorted(QUERIES.glob("*.sql")):
-        adapter = AsyncPGAdapter()  # type: ignore[no-untyped-call]
+        adapter = AsyncPGAdapter()  # type: ignore[no-untyped-call]  # aiosql leaves it untyped
         queries = aiosql.from_path(path, lambda made=adapter: made, mandatory_parameters=False)
         for name in queries.available_queries:
             if name.endswith("_cursor"):

@@ -235,6 +235,7 @@ async def _parquet(columns: list[str], file: FileWriter) -> AsyncIterator[Output
         env={name: value for name, value in os.environ.items() if not name.startswith("NETALLY_")},
     )
     stdin, stdout, stderr = child.stdin, child.stdout, child.stderr
+    # All three are pipes, asked for above; asyncio types them as optional.
     assert stdin is not None  # noqa: S101
     assert stdout is not None  # noqa: S101
     assert stderr is not None  # noqa: S101

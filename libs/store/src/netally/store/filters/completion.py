@@ -120,7 +120,7 @@ def _place(before: str) -> _Place | None:
             reader.take(token)
     except (FilterError, UnexpectedInput):
         return None
-    accepted = frozenset(interactive.accepts())  # type: ignore[no-untyped-call]
+    accepted = frozenset(interactive.accepts())  # type: ignore[no-untyped-call]  # lark leaves it untyped
     current = reader.current
     if current is None:
         return _Place(accepted, None, "", False)

@@ -70,7 +70,7 @@ def parse(text: str) -> Filter:
     try:
         for token in interactive.iter_parse():
             reader.take(token)
-        tree = interactive.feed_eof()  # type: ignore[no-untyped-call]
+        tree = interactive.feed_eof()  # type: ignore[no-untyped-call]  # lark leaves it untyped
     except UnexpectedCharacters as error:
         # Words and operators take every character but a quote, so this is a quote without its end.
         start = error.pos_in_stream or 0
