@@ -91,6 +91,7 @@ async def test_operations_and_their_exit_status(installation: Installation) -> N
         ("set-config", "--ledger-days", "100"),
         ("set-log-level", "api", "warning"),
         ("set-log-level", "aggregator", "warning"),
+        ("save-view", "Nightly backup", "/explore?range=7d"),
     ):
         done = await installation.netally("run", *words)
         assert done.returncode == 0, done

@@ -55,6 +55,12 @@ def test_good_arguments_are_typed() -> None:
         ("set-config", {}, {}, "arguments"),
         ("set-config", {"retention": {"hours": "many"}}, {}, "retention.hours"),
         ("purge", {"app": "a", "domain": "b"}, {}, "domain"),
+        ("save-view", {"name": " ", "address": "/explore"}, {}, "name"),
+        ("save-view", {"name": "a", "address": "explore"}, {}, "address"),
+        ("save-view", {"name": "a", "address": "//other.example/"}, {}, "address"),
+        ("save-view", {"name": "a", "address": "/\\other.example/"}, {}, "address"),
+        ("save-view", {"name": "a", "address": "/explore?a\nb"}, {}, "address"),
+        ("delete-view", {"view": "the first"}, {}, "view"),
     ],
 )
 def test_a_refusal_names_the_field(name: str, arguments: dict[str, Any], changes: dict[str, Any], field: str) -> None:

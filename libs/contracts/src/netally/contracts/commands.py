@@ -187,6 +187,21 @@ class Purge(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     domain: Annotated[str, Meta(min_length=1, max_length=255)] | None = None
 
 
+class SaveView(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Keep a page as it is now under a name. The same name of the same person again leads to the new address."""
+
+    name: Annotated[str, Meta(min_length=1, max_length=80, pattern=r"\S")]
+    address: Annotated[str, Meta(max_length=4_000, pattern=r"^/(?![/\\])[!-~]*$")]
+    """Path and query of a page of this server, as it stands in a browser: ``/explore?range=7d&filter=port+%3D+443``."""
+
+
+class DeleteView(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Forget a saved view."""
+
+    view: CommandId
+    """Its id: that of the command that first saved it."""
+
+
 class Cancel(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Take back a command that waits, or stop one that runs."""
 
@@ -197,7 +212,7 @@ class Cancel(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 Arguments = (
     Aggregate | CleanUp | RefreshCache | Export | Pause | Resume | SetInterval | SetRetention | SetConfig | SetLogLevel
-    | Purge | Cancel
+    | Purge | SaveView | DeleteView | Cancel
 )  # fmt: skip
 
 
@@ -238,6 +253,8 @@ COMMANDS: Final = {
         CommandKind("resume", Resume, "quick", "operator", "Go on capturing on hosts"),
         CommandKind("set-interval", SetInterval, "quick", "operator", "Change how often hosts send"),
         CommandKind("set-log-level", SetLogLevel, "quick", "admin", "Change how much is logged"),
+        CommandKind("save-view", SaveView, "quick", "operator", "Keep a page under a name"),
+        CommandKind("delete-view", DeleteView, "quick", "operator", "Forget a saved view"),
         CommandKind("cancel", Cancel, "control", "operator", "Take back or stop a command"),
     )
 }  # fmt: skip

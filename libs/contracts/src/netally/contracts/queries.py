@@ -579,6 +579,24 @@ class CompletionsAnswer(msgspec.Struct, frozen=True):
     problem_end: int | None
 
 
+class SavedView(msgspec.Struct, frozen=True):
+    """A page that somebody keeps."""
+
+    id: str
+    name: str
+    address: str
+    """Path and query of the page."""
+    owner: str
+    saved_at: int
+
+
+class ViewsAnswer(msgspec.Struct, frozen=True):
+    """``GET /api/views``."""
+
+    views: list[SavedView]
+    """By name."""
+
+
 class TierAbout(msgspec.Struct, frozen=True):
     name: str
     dropped_before: int | None

@@ -23,6 +23,7 @@ from netally.aggregator.export_command import ExportCommand
 from netally.aggregator.fleet_commands import FleetCommands
 from netally.aggregator.live_settings import LiveConfig
 from netally.aggregator.maintenance_commands import MaintenanceCommands
+from netally.aggregator.view_commands import ViewCommands
 from netally.bus import subjects
 from netally.contracts.commands import Outcome
 from netally.contracts.wire import encode_json
@@ -79,6 +80,7 @@ async def run(
         maintenance = MaintenanceCommands(
             pool, js, live, clock, tell_services=tell_services, forget_ids=fleet.forget_ids
         )
+        views = ViewCommands(pool, clock)
         handlers: dict[str, Handler] = {
             "aggregate": maintenance.aggregate,
             "cleanup": maintenance.cleanup,
@@ -91,6 +93,8 @@ async def run(
             "resume": fleet.resume,
             "set-interval": fleet.set_interval,
             "set-log-level": fleet.set_log_level,
+            "save-view": views.save,
+            "delete-view": views.delete,
             "cancel": fleet.cancel,
         }
         runner = CommandRunner(pool, ledger, handlers, clock, explain)

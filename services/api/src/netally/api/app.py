@@ -33,6 +33,7 @@ from netally.api import (
     sessions,
     state,
     stats,
+    views,
 )
 from netally.api.access import TOKEN_FILE, Access
 from netally.api.bus import LiveBus
@@ -117,6 +118,7 @@ def create_app(
             historical.compare,
             filter_completion.complete_filter,
             about.about,
+            views.views,
             live_stream.live,
             sessions.make_code,
             sessions.log_in,

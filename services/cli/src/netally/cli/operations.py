@@ -237,6 +237,19 @@ def purge(host: str | None, app: str | None, domain: str | None, yes: bool, dry_
     carry_out("purge", {"host": host, "app": app, "domain": domain}, dry_run=dry_run)
 
 
+@run.command("save-view", help=_summary("save-view"))
+@click.argument("name")
+@click.argument("address")
+def save_view(name: str, address: str) -> None:
+    carry_out("save-view", {"name": name, "address": address})
+
+
+@run.command("delete-view", help=_summary("delete-view"))
+@click.argument("view")
+def delete_view(view: str) -> None:
+    carry_out("delete-view", {"view": view})
+
+
 @run.command(help=_summary("cancel"))
 @click.argument("command")
 def cancel(command: str) -> None:

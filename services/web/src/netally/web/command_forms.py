@@ -192,7 +192,9 @@ FORMS: dict[str, Callable[[Fields, ZoneInfo], dict[str, Any]]] = {
     "set-log-level": set_log_level,
     "purge": purge,
 }
-"""Every command but `cancel`, which is a button of the command it is about."""
+"""Every command but `cancel`, which is a button of the command it is about, and those of saved views, which are kept
+where they are looked at.
+"""
 
 FIELDS = {"purge": {"host": "name", "app": "name", "domain": "name"}, "refresh-cache": {"hosts": "hosts"}}
 """Where the form's field is not called as the argument."""

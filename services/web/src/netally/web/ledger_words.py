@@ -22,11 +22,13 @@ from netally.contracts.commands import (
     Aggregate,
     Cancel,
     CleanUp,
+    DeleteView,
     Export,
     Pause,
     Purge,
     RefreshCache,
     Resume,
+    SaveView,
     SetConfig,
     SetInterval,
     SetLogLevel,
@@ -46,6 +48,8 @@ TITLES = {
     "set-config": "Change settings",
     "set-log-level": "Set log level",
     "purge": "Purge",
+    "save-view": "Save view",
+    "delete-view": "Delete view",
     "cancel": "Stop a command",
 }
 
@@ -213,6 +217,10 @@ def _words(known: Any, zone: ZoneInfo, now: int) -> str:
         case Purge(host=host, app=app, domain=domain):
             named = {"host": host, "application": app, "domain": domain}
             return ", ".join(f"{kind} {name}" for kind, name in named.items() if name)
+        case SaveView(name=name):
+            return name
+        case DeleteView(view=view):
+            return view[:8]
         case Cancel(command=command):
             return command[:8]
     return ""
