@@ -4,6 +4,7 @@ from typing import Any
 
 from netally.api.about import about
 from netally.api.bus import LiveBus
+from netally.api.visible import EVERY_HOST
 from netally.contracts.live_settings import AggregatorConfig, Retention
 from netally.contracts.wire import encode_json
 from tests.scripted_database import ScriptedDatabase, make_fleet_row
@@ -23,7 +24,9 @@ async def test_what_is_not_known_without_the_bus_is_said() -> None:
         make_fleet_row(3, "c", kind="replay"),
     ]
     database = ScriptedDatabase(about=[deployment], tiers_about=tiers, fleet=fleet)
-    answer = await about.fn(database=database.as_database(), bus=LiveBus("nats://127.0.0.1:9", lambda _: True))
+    answer = await about.fn(
+        database=database.as_database(), bus=LiveBus("nats://127.0.0.1:9", lambda _: True), visible=EVERY_HOST
+    )
     assert answer.database_version == "PostgreSQL 17.5, TimescaleDB 2.24"
     assert (answer.hosts, answer.agent_versions, answer.retention_known) == (2, ["1", "2"], False)
     assert [(tier.dropped_before, tier.stored_until, tier.retention_days) for tier in answer.tiers] == [
@@ -43,6 +46,6 @@ async def test_retention_in_force_is_told_per_tier() -> None:
         "timescaledb_version": None,
     }
     database = ScriptedDatabase(about=[deployment], tiers_about=tiers, fleet=[])
-    answer = await about.fn(database=database.as_database(), bus=bus.as_bus())
+    answer = await about.fn(database=database.as_database(), bus=bus.as_bus(), visible=EVERY_HOST)
     assert answer.retention_known
     assert [tier.retention_days for tier in answer.tiers] == [7, 30, 365, None]

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from netally.api.applications import applications
 from netally.api.reading import Asking
+from netally.api.visible import EVERY_HOST
 from netally.contracts.queries import ApplicationRow
 from tests.scripted_database import ScriptedDatabase, make_fleet_row
 
@@ -26,7 +27,7 @@ async def test_rows_become_the_answer_with_its_totals() -> None:
     }
     database = ScriptedDatabase(fleet=[make_fleet_row(1, "web-1")], applications=[row])
     answer = await applications.fn(
-        asked=Asking(database.as_database(), lambda: NOW, range_="15m"), limit=1, offset=2, sort="bytes_out"
+        asked=Asking(database.as_database(), lambda: NOW, EVERY_HOST, range_="15m"), limit=1, offset=2, sort="bytes_out"
     )
     assert answer.applications == [
         ApplicationRow(

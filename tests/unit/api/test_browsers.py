@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from netally.api.browsers import browsers
 from netally.api.reading import Asking
+from netally.api.visible import EVERY_HOST
 from tests.scripted_database import ScriptedDatabase, make_fleet_row
 
 NOW = 1_000_000_000_000
@@ -17,7 +18,7 @@ async def test_the_programs_of_a_browser_are_one_row_and_the_rest_is_others() ->
         apps=[{"id": number, "name": name, "executable": path, "username": ""} for number, name, path in apps],
         app_groups=[{"number": 0, "hosts": 2, "domains": 3}],
     )
-    answer = await browsers.fn(asked=Asking(database.as_database(), lambda: NOW))
+    answer = await browsers.fn(asked=Asking(database.as_database(), lambda: NOW, EVERY_HOST))
     (found,) = answer.browsers
     assert (found.name, found.bytes_in, found.connections, found.hosts, found.domains) == ("Firefox", 70, 3, 2, 3)
     assert (found.share, found.last_used, [one.id for one in found.applications]) == (0.4, 9, [1, 2])

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from netally.api.domains import domains
 from netally.api.reading import Asking
+from netally.api.visible import EVERY_HOST
 from netally.contracts.codes import DomainSource
 from netally.contracts.queries import DomainUser
 from tests.scripted_database import ScriptedDatabase, make_fleet_row
@@ -28,7 +29,7 @@ async def test_rows_become_the_answer_with_users_and_sources_in_words() -> None:
         "sources": [int(DomainSource.TLS_SNI), int(DomainSource.DNS), 99],
     }
     database = ScriptedDatabase(fleet=[make_fleet_row(1, "web-1")], domains=[row])
-    answer = await domains.fn(asked=Asking(database.as_database(), lambda: NOW, hosts=["web-1"]))
+    answer = await domains.fn(asked=Asking(database.as_database(), lambda: NOW, EVERY_HOST, hosts=["web-1"]))
     (found,) = answer.domains
     assert found.applications == [
         DomainUser(id=7, name="firefox", bytes=9, browser="Firefox"),

@@ -7,6 +7,7 @@ import pytest
 from netally.api.flows import flows
 from netally.api.problems import ProblemError
 from netally.api.reading import Asking
+from netally.api.visible import EVERY_HOST
 from tests.scripted_database import ScriptedDatabase, make_fleet_row
 
 NOW = 1_000_000_000_000
@@ -30,7 +31,7 @@ def row(time: int, host: int) -> dict[str, Any]:
 
 def asked(rows: list[dict[str, Any]]) -> tuple[ScriptedDatabase, Asking]:
     database = ScriptedDatabase(fleet=[make_fleet_row(1, "a")], flows=rows)
-    return database, Asking(database.as_database(), lambda: NOW)
+    return database, Asking(database.as_database(), lambda: NOW, EVERY_HOST)
 
 
 async def test_a_page_ends_with_the_place_of_the_next() -> None:

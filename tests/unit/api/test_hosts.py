@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from netally.api.hosts import hosts
 from netally.api.reading import Asking
+from netally.api.visible import EVERY_HOST
 from tests.scripted_database import ScriptedDatabase, make_fleet_row
 
 NOW = 1_000_000_000_000
@@ -25,7 +26,7 @@ async def test_every_host_is_listed_with_its_state_and_traffic() -> None:
         ],
         sums_by=[{"id": 1, "bytes_in": 10, "bytes_out": 2}, {"id": 4, "bytes_in": 5, "bytes_out": 0}],
     )
-    answer = await hosts.fn(asked=Asking(database.as_database(), lambda: NOW))
+    answer = await hosts.fn(asked=Asking(database.as_database(), lambda: NOW, EVERY_HOST))
     assert [(row.name, row.state, row.bytes_in) for row in answer.hosts] == [
         ("a", "reporting", 10),
         ("b", "silent", 0),
@@ -44,5 +45,5 @@ async def test_every_host_is_listed_with_its_state_and_traffic() -> None:
 
 async def test_only_the_asked_hosts_are_listed() -> None:
     database = ScriptedDatabase(fleet=[make_fleet_row(1, "a"), make_fleet_row(2, "b")], sums_by=[])
-    answer = await hosts.fn(asked=Asking(database.as_database(), lambda: 10**12, hosts=["b"]))
+    answer = await hosts.fn(asked=Asking(database.as_database(), lambda: 10**12, EVERY_HOST, hosts=["b"]))
     assert [row.name for row in answer.hosts] == ["b"]

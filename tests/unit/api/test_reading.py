@@ -7,6 +7,7 @@ import pytest
 from netally.api.problems import ProblemError
 from netally.api.ranges import TimeRange
 from netally.api.reading import Asking, asking, open_reading, page_of, raw_span, read_table, sums_of
+from netally.api.visible import EVERY_HOST
 from netally.store.counted import Counted
 from netally.store.filters.canonical import format_filter
 from netally.store.filters.syntax import parse
@@ -18,7 +19,7 @@ NOW = 1_000_000_000_000
 async def test_a_table_reads_the_fleet_then_the_snapped_range() -> None:
     database = ScriptedDatabase(fleet=[make_fleet_row(1, "a", interval_seconds=10), make_fleet_row(2, "b")])
     start = NOW - 605_000
-    asked = Asking(database.as_database(), lambda: NOW, from_=str(start), hosts=["a"])
+    asked = Asking(database.as_database(), lambda: NOW, EVERY_HOST, from_=str(start), hosts=["a"])
     async with read_table(asked) as (reading, span):
         assert span == TimeRange(start - start % 10_000, NOW, "raw")
         assert reading.counted(span) == Counted(
@@ -26,7 +27,7 @@ async def test_a_table_reads_the_fleet_then_the_snapped_range() -> None:
         )
         meta = await reading.meta(span)
     assert (meta.start, meta.end, meta.hosts_missing) == (span.start, span.end, ["a"])
-    assert database.asked["coverage_by_host"] == {"tier": "raw", "start": span.start, "end": NOW}
+    assert database.asked["coverage_by_host"] == {"tier": "raw", "start": span.start, "end": NOW, "hosts": [1]}
 
 
 async def test_a_wrong_range_is_refused_before_the_database_is_asked() -> None:
@@ -38,7 +39,7 @@ async def test_a_wrong_range_is_refused_before_the_database_is_asked() -> None:
     ]
     for wrong in cases:
         with pytest.raises(ProblemError) as caught:
-            asking(ScriptedDatabase().as_database(), lambda: NOW, **wrong)
+            asking(ScriptedDatabase().as_database(), lambda: NOW, EVERY_HOST, **wrong)
         assert (caught.value.problem.status, caught.value.problem.parameter) == (400, next(iter(wrong)).rstrip("_"))
 
 
@@ -65,7 +66,7 @@ def scripted(**held: int) -> ScriptedDatabase:
 async def test_a_filter_says_which_hosts_and_scopes_as_a_parameter_does(
     text: str, hosts: list[int] | None, scopes: list[int], both_sides: bool
 ) -> None:
-    async with open_reading(asking(scripted().as_database(), lambda: NOW, filter_=text)) as reading:
+    async with open_reading(asking(scripted().as_database(), lambda: NOW, EVERY_HOST, filter_=text)) as reading:
         fleet = reading.fleet
         meta = await reading.meta(reading.span(NOW - 1000, NOW))
     assert (fleet.host_ids, fleet.scopes, fleet.both_sides) == (hosts, scopes, both_sides)
@@ -76,7 +77,7 @@ async def test_a_filter_says_which_hosts_and_scopes_as_a_parameter_does(
 async def test_a_filter_is_refused_with_its_place_where_raw_flows_are_gone() -> None:
     database = scripted(raw=NOW - 1000)
     async with open_reading(
-        asking(database.as_database(), lambda: NOW, filter_="port = 443 and remote = ::1")
+        asking(database.as_database(), lambda: NOW, EVERY_HOST, filter_="port = 443 and remote = ::1")
     ) as reading:
         assert reading.span(NOW - 1000, NOW).tier == "raw"
         with pytest.raises(ProblemError) as caught:
@@ -87,13 +88,15 @@ async def test_a_filter_is_refused_with_its_place_where_raw_flows_are_gone() -> 
 
 
 async def test_an_amount_says_what_it_was_compared_with() -> None:
-    async with open_reading(asking(scripted().as_database(), lambda: NOW, filter_="bytes > 1MB")) as reading:
+    async with open_reading(
+        asking(scripted().as_database(), lambda: NOW, EVERY_HOST, filter_="bytes > 1MB")
+    ) as reading:
         meta = await reading.meta(reading.span(NOW - 3 * 3_600_000, NOW))
     assert "one minute" in meta.filter_row
 
 
 async def test_what_only_raw_flows_tell_is_refused_with_the_day_they_begin() -> None:
-    asked = asking(scripted(raw=NOW - 60_000).as_database(), lambda: NOW)
+    asked = asking(scripted(raw=NOW - 60_000).as_database(), lambda: NOW, EVERY_HOST)
     async with open_reading(asked) as reading:
         with pytest.raises(ProblemError) as caught:
             raw_span(asked, reading)

@@ -35,7 +35,7 @@ async def test_a_code_opens_a_session_that_reads_and_ends() -> None:
         opened = await log_in(api)
         assert (opened.status_code, opened.json()) == (
             200,
-            {"actor": "admin", "expires_at": START + 12 * 3_600_000},
+            {"actor": "admin", "expires_at": START + 12 * 3_600_000, "hosts": None},
         )
         cookie = opened.headers["set-cookie"]
         assert cookie.startswith("netally_session=")

@@ -8,6 +8,7 @@ from netally.api.live import LiveTraffic
 from netally.api.problems import ProblemError, unavailable
 from netally.api.reading import Asking
 from netally.api.stats import bandwidth, timeline
+from netally.api.visible import EVERY_HOST, VisibleHosts
 from tests.builders import START, make_live_sample
 from tests.scripted_database import ScriptedDatabase, make_fleet_row
 
@@ -27,7 +28,9 @@ def hour_of_points(split: str, **changes: Any) -> Any:
         **changes,
     )
     return timeline.fn(
-        asked=Asking(database.as_database(), lambda: START, from_=str(START - 2 * HOUR)), bucket="30m", split=split
+        asked=Asking(database.as_database(), lambda: START, EVERY_HOST, from_=str(START - 2 * HOUR)),
+        bucket="30m",
+        split=split,
     )
 
 
@@ -81,7 +84,9 @@ async def test_bandwidth_lists_known_and_heard_hosts() -> None:
     database = ScriptedDatabase(
         fleet=[make_fleet_row(1, "a", heard_at=START, complete_until=START), make_fleet_row(2, "z")]
     )
-    answer = await bandwidth.fn(database=database.as_database(), live=make_live(), clock=lambda: START + 12_000)
+    answer = await bandwidth.fn(
+        database=database.as_database(), live=make_live(), clock=lambda: START + 12_000, visible=EVERY_HOST
+    )
     assert [(host.host, host.bytes_in) for host in answer.hosts] == [("a", 1000), ("b", 200), ("z", None)]
     assert (answer.total.bytes_in, answer.total.bytes_out) == (1200, 0)
     assert answer.history_in[-5:] == pytest.approx([1200] * 5)
@@ -96,25 +101,41 @@ async def test_bandwidth_needs_no_database() -> None:
         def read(self, advice: str) -> Any:
             raise unavailable("away")
 
-    answer = await bandwidth.fn(database=Away().as_database(), live=make_live(), clock=lambda: START + 12_000, limit=0)
+    answer = await bandwidth.fn(
+        database=Away().as_database(), live=make_live(), clock=lambda: START + 12_000, visible=EVERY_HOST, limit=0
+    )
     assert (answer.total.bytes_in, answer.movers, answer.meta.complete_until) == (1200, [], None)
 
 
 async def test_bandwidth_of_some_hosts_is_theirs_alone() -> None:
     database = ScriptedDatabase(fleet=[])
     answer = await bandwidth.fn(
-        database=database.as_database(), live=make_live(), clock=lambda: START + 12_000, host=["b"]
+        database=database.as_database(), live=make_live(), clock=lambda: START + 12_000, visible=EVERY_HOST, host=["b"]
     )
     assert (answer.total.bytes_in, [mover.host for mover in answer.movers]) == (200, ["b"])
     assert answer.history_in[-3:] == pytest.approx([200] * 3)
     with pytest.raises(ProblemError) as caught:
-        await bandwidth.fn(database=database.as_database(), live=make_live(), clock=lambda: START, host=["nobody"])
+        await bandwidth.fn(
+            database=database.as_database(), live=make_live(), clock=lambda: START, visible=EVERY_HOST, host=["nobody"]
+        )
     assert caught.value.problem.parameter == "host"
+
+
+async def test_bandwidth_of_hosts_that_are_not_visible_is_not_told() -> None:
+    answer = await bandwidth.fn(
+        database=ScriptedDatabase(fleet=[]).as_database(),
+        live=make_live(),
+        clock=lambda: START + 12_000,
+        visible=VisibleHosts(frozenset(["b"])),
+    )
+    assert ([host.host for host in answer.hosts], {mover.host for mover in answer.movers}) == (["b"], {"b"})
+    assert answer.total.bytes_in == 200
+    assert answer.history_in[-3:] == pytest.approx([200] * 3)
 
 
 async def test_bandwidth_without_any_host_is_null() -> None:
     answer = await bandwidth.fn(
-        database=ScriptedDatabase(fleet=[]).as_database(), live=LiveTraffic(), clock=lambda: START
+        database=ScriptedDatabase(fleet=[]).as_database(), live=LiveTraffic(), clock=lambda: START, visible=EVERY_HOST
     )
     assert (answer.total.bytes_in, answer.hosts, set(answer.history_in)) == (None, [], {None})
     assert answer.meta.measured_share is None

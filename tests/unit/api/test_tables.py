@@ -4,6 +4,7 @@ from typing import Any
 
 from netally.api.reading import Asking, read_table
 from netally.api.tables import read_domain_groups
+from netally.api.visible import EVERY_HOST
 from tests.scripted_database import ScriptedDatabase, make_fleet_row
 
 NOW = 1_000_000_000_000
@@ -26,7 +27,7 @@ async def test_domains_of_one_owner_are_one_row_and_strangers_are_not() -> None:
         domain_names=[{"id": number, "name": name} for number, name in NAMES.items()],
         domain_groups=parts,
     )
-    async with read_table(Asking(database.as_database(), lambda: NOW)) as (reading, span):
+    async with read_table(Asking(database.as_database(), lambda: NOW, EVERY_HOST)) as (reading, span):
         answer = await read_domain_groups(reading, span, 1, 0, "bytes")
     (found,) = answer.domains
     assert (found.name, found.bytes_in, found.hosts, found.last_used, found.sources) == (

@@ -7,6 +7,7 @@ import pytest
 from netally.api.problems import ProblemError
 from netally.api.reading import Asking
 from netally.api.timelines import read_timeline
+from netally.api.visible import EVERY_HOST
 from tests.builders import START
 from tests.scripted_database import ScriptedDatabase, make_fleet_row
 
@@ -23,7 +24,7 @@ def asked(held: int = 0, **changes: Any) -> tuple[ScriptedDatabase, Asking]:
         timeline=[{"place": 1, "band": 0, "name": "", "bin": START - HOUR, "bytes_in": 5, "bytes_out": 3}],
         coverage_by_bucket=[{"bin": START - HOUR, "host_id": 1, "measured_ms": HOUR}],
     )
-    return database, Asking(database.as_database(), lambda: START, **changes)
+    return database, Asking(database.as_database(), lambda: START, EVERY_HOST, **changes)
 
 
 async def test_directions_are_two_series() -> None:

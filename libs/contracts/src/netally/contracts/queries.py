@@ -670,6 +670,8 @@ class Session(msgspec.Struct, frozen=True):
     actor: str
     expires_at: int | None
     """When the session cookie ends; null for a bearer token."""
+    hosts: list[str] | None = None
+    """The hosts that may be seen, by name; null for every host."""
 
 
 class Problem(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -8,7 +8,9 @@ from litestar.di import NamedDependency
 from netally.api.bus import LiveBus
 from netally.api.database import Database
 from netally.api.problems import UNAUTHORIZED, UNAVAILABLE
+from netally.api.reading import visible_fleet
 from netally.api.state import VERSION
+from netally.api.visible import VisibleHosts
 from netally.api.wanted_settings import wanted
 from netally.bus import subjects
 from netally.contracts.live_settings import AggregatorConfig, Retention
@@ -18,12 +20,14 @@ _TIER_OF = {"raw": "raw", "1m": "minutes", "1h": "hours", "1d": "days"}
 
 
 @get("/api/about", summary="Versions, database, retention", responses={**UNAUTHORIZED, **UNAVAILABLE})
-async def about(database: NamedDependency[Database], bus: NamedDependency[LiveBus]) -> AboutAnswer:
+async def about(
+    database: NamedDependency[Database], bus: NamedDependency[LiveBus], visible: NamedDependency[VisibleHosts]
+) -> AboutAnswer:
     """What runs here, and from when on each tier has figures."""
     async with database.read("Ask again in a moment.") as (rows, _):
         deployment = (await rows("about"))[0]
         tiers = await rows("tiers_about")
-        agents = [row for row in await rows("fleet") if row["kind"] == "agent"]
+        agents = [row for row in await visible_fleet(rows, visible) if row["kind"] == "agent"]
     config = await wanted(bus, subjects.service_settings_key("aggregator"), AggregatorConfig())
     retention = config.retention if config else None
     version = f"PostgreSQL {deployment['server_version']}"

@@ -47,6 +47,7 @@ from netally.api.problems import ProblemError, on_any_exception, on_http_excepti
 from netally.api.reading import Clock, asking
 from netally.api.service_orders import ServiceOrders
 from netally.api.settings import Settings
+from netally.api.visible import visible_hosts
 from netally.telemetry.logging import configure_logging
 from netally.telemetry.settings import SettingsError, load_settings
 
@@ -153,6 +154,7 @@ def create_app(
             "database": provide(database),
             "feed": provide(feed),
             "live": provide(traffic),
+            "visible": Provide(visible_hosts, sync_to_thread=False),
         },
         middleware=[ClientPresence(), Credentials(access)],
         guards=[check_parameters],

@@ -61,10 +61,17 @@ def host_state(row: Mapping[str, Any]) -> HostState:
     )
 
 
-def fleet_of(known: Sequence[HostState], names: Sequence[str] | None, filtered: Sequence[str] | None = None) -> Fleet:
+def fleet_of(
+    known: Sequence[HostState],
+    names: Sequence[str] | None,
+    filtered: Sequence[str] | None = None,
+    *,
+    everything: bool = True,
+) -> Fleet:
     """All agents, or the hosts with these names. Raises the 400 for a name that no host has.
 
     ``filtered`` are names, in lower case, that a filter restricts to further; there an unknown one is no mistake.
+    ``known`` are the hosts that the caller may see; without ``everything`` there are others.
     A replayed capture is outside all totals, so its bytes count only where its host is asked for by name.
     """
     by_name = {host.name: host for host in known}
@@ -73,7 +80,10 @@ def fleet_of(known: Sequence[HostState], names: Sequence[str] | None, filtered: 
             raise bad_parameter("host", f"There is no host {name!r}.")
     if not names and filtered is None:
         agents = [host for host in known if host.kind == "agent"]
-        return Fleet(hosts=agents, host_ids=None, scopes=list(COUNTED_SCOPES), both_sides=False)
+        if everything:
+            return Fleet(hosts=agents, host_ids=None, scopes=list(COUNTED_SCOPES), both_sides=False)
+        host_ids = [host.id for host in known]
+        return Fleet(hosts=agents, host_ids=host_ids, scopes=list(COUNTED_SCOPES), both_sides=len(agents) == 1)
     hosts = [by_name[name] for name in dict.fromkeys(names or by_name)]
     if filtered is not None:
         hosts = [host for host in hosts if host.name.lower() in filtered]

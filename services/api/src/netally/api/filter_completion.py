@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated
 
 from litestar import get
@@ -10,6 +11,7 @@ from litestar.params import QueryParameter
 
 from netally.api.database import Database
 from netally.api.problems import BAD_PARAMETER, UNAUTHORIZED
+from netally.api.visible import VisibleHosts
 from netally.contracts.queries import CompletionOffer, CompletionsAnswer
 from netally.store.filters.canonical import format_filter
 from netally.store.filters.completion import complete
@@ -27,10 +29,21 @@ Cursor = Annotated[
 
 @get("/api/filter/complete", summary="What may follow in a filter", responses={**BAD_PARAMETER, **UNAUTHORIZED})
 async def complete_filter(
-    database: NamedDependency[Database], text: Text = "", cursor: Cursor = None
+    database: NamedDependency[Database],
+    visible: NamedDependency[VisibleHosts],
+    text: Text = "",
+    cursor: Cursor = None,
 ) -> CompletionsAnswer:
     """Fields, operators, names and words, best first; without names while the database is away."""
-    offers = await complete(text, len(text) if cursor is None else cursor, database.names)
+
+    async def names(field: str, prefix: str, limit: int) -> Sequence[str]:
+        # Whose applications and domains the others are is not looked up.
+        if visible.names is None:
+            return await database.names(field, prefix, limit)
+        begins = (name for name in sorted(visible.names) if name.lower().startswith(prefix.lower()))
+        return list(begins)[:limit] if field == "host" else []
+
+    offers = await complete(text, len(text) if cursor is None else cursor, names)
     try:
         canonical, error = format_filter(parse(text)), None
     except FilterError as found:

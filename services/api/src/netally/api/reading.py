@@ -16,6 +16,7 @@ from netally.api import coverage, ranges
 from netally.api.database import Database, Rows
 from netally.api.parameters import FilterText, From, Hosts, Range, To, Zone
 from netally.api.problems import bad_filter, bad_parameter, not_found, refused_parameter
+from netally.api.visible import VisibleHosts
 from netally.contracts.codes import Role, Scope
 from netally.contracts.queries import Meta
 from netally.store.counted import Counted
@@ -39,6 +40,7 @@ class Asking:
         self,
         database: Database,
         clock: Clock,
+        visible: VisibleHosts,
         *,
         from_: str | None = None,
         to: str | None = None,
@@ -49,6 +51,7 @@ class Asking:
     ) -> None:
         self.database = database
         self.clock = clock
+        self.visible = visible
         self.from_ = from_
         self.to = to
         self.range_ = range_
@@ -61,6 +64,7 @@ class Asking:
 def asking(
     database: NamedDependency[Database],
     clock: NamedDependency[Clock],
+    visible: NamedDependency[VisibleHosts],
     from_: From = None,
     to: To = None,
     range_: Range = None,
@@ -73,6 +77,7 @@ def asking(
     return Asking(
         database,
         clock,
+        visible,
         from_=from_,
         to=to,
         range_=range_,
@@ -117,6 +122,7 @@ class Reading:
         self.host_rows = host_rows
         self.now = now
         self.filter = asked.filter
+        self.restricted = asked.visible.names is not None
         self.able = frozenset(str(tier) for tier in answering_tiers(asked.filter))
         self._started = time.monotonic()
 
@@ -167,15 +173,39 @@ class Reading:
         )
 
     async def named(self, statement: str, number: int, what: str) -> Any:
-        """The row of a dimension with this id; the 404 when there is none."""
+        """The row of a dimension with this id; the 404 when there is none, or no visible host ever used it."""
         rows = await self.rows(statement, id=number)
+        if rows and self.restricted and statement != "host":
+            rows = await self._used_here(statement, rows[0])
         if not rows:
             raise not_found(f"There is no {what} {number}.")
         return rows[0]
 
+    async def _used_here(self, dimension: str, row: Any) -> list[dict[str, Any]]:
+        """The row with its first use on the visible hosts, to the day."""
+        everything = Counted(
+            tier="1d",
+            start=ranges.EARLIEST_MS,
+            end=self.now + ranges.FUTURE_MS,
+            scopes=[int(scope) for scope in Scope],
+            both_sides=True,
+            hosts=[host["id"] for host in self.host_rows],
+            apps=[row["id"]] if dimension == "app" else None,
+            domains=[row["id"]] if dimension == "domain" else None,
+            totals_suffice=True,
+        )
+        found = await self.rows("first_use", everything)
+        return [{**row, "first_seen": one["first_use"]} for one in found]
+
     async def meta(self, span: ranges.TimeRange) -> Meta:
         until = coverage.measured_until(self.fleet, span, self.now)
-        measured = await self.rows("coverage_by_host", tier=span.tier, start=span.start, end=until)
+        measured = await self.rows(
+            "coverage_by_host",
+            tier=span.tier,
+            start=span.start,
+            end=until,
+            hosts=[host.id for host in self.fleet.hosts],
+        )
         amounts = any(FIELDS[comparison.name].kind is Kind.AMOUNT for comparison in comparisons(self.filter))
         found = coverage.meta(
             self.fleet,
@@ -200,9 +230,9 @@ async def open_reading(asked: Asking) -> AsyncIterator[Reading]:
     parameter does: coverage is that of those hosts, and loopback counts when it is asked for.
     """
     async with asked.database.read("Ask for a shorter range, for fewer hosts, or with a filter.") as (rows, zone):
-        host_rows = await rows("fleet")
+        host_rows = await visible_fleet(rows, asked.visible)
         known = [coverage.host_state(row) for row in host_rows]
-        fleet = coverage.fleet_of(known, asked.hosts, hosts_named(asked.filter))
+        fleet = coverage.fleet_of(known, asked.hosts, hosts_named(asked.filter), everything=asked.visible.names is None)
         fleet = msgspec.structs.replace(
             fleet,
             scopes=sorted({*fleet.scopes, *scopes_named(asked.filter)}),
@@ -210,6 +240,11 @@ async def open_reading(asked: Asking) -> AsyncIterator[Reading]:
         )
         held = {row["name"]: row["dropped_before"] for row in await rows("tiers_held")}
         yield Reading(rows, ranges.Stored(zone, held), fleet, host_rows, asked.clock(), asked)
+
+
+async def visible_fleet(rows: Rows, visible: VisibleHosts) -> list[Any]:
+    """Rows of statement ``fleet``: the hosts that the caller may see."""
+    return await rows("fleet", visible=None if visible.names is None else sorted(visible.names))
 
 
 @asynccontextmanager

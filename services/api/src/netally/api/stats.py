@@ -17,6 +17,7 @@ from netally.api.parameters import Bucket, Hosts, Split, Top
 from netally.api.problems import BAD_PARAMETER, QUERY_PROBLEMS, UNAUTHORIZED, ProblemError, bad_parameter
 from netally.api.reading import Asking, Clock, Reading, asked_range, open_reading
 from netally.api.timelines import read_timeline
+from netally.api.visible import VisibleHosts
 from netally.contracts.queries import BandwidthAnswer, Meta, SummaryAnswer, SummaryPeriod, TimelineAnswer
 from netally.store.filters.fields import FIELDS, Kind
 from netally.store.filters.tree import comparisons
@@ -29,6 +30,7 @@ async def bandwidth(
     database: NamedDependency[Database],
     live: NamedDependency[LiveTraffic],
     clock: NamedDependency[Clock],
+    visible: NamedDependency[VisibleHosts],
     host: Hosts = None,
     limit: Movers = 20,
 ) -> BandwidthAnswer:
@@ -39,10 +41,10 @@ async def bandwidth(
     """
     now = clock()
     started = time.monotonic()
-    heard = live.names(now)
+    heard = visible.of(live.names(now))
     try:
         # The figures are in memory: a database that answers late must not hold them up.
-        async with asyncio.timeout(1), open_reading(Asking(database, clock)) as reading:
+        async with asyncio.timeout(1), open_reading(Asking(database, clock, visible)) as reading:
             known = reading.fleet.hosts
     except (ProblemError, TimeoutError):
         known = []

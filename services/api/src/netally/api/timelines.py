@@ -102,7 +102,12 @@ async def read_series(
     binning = grid.binning()
     rows = await reading.rows("timeline", counted, **binning, split=split, top=top)
     measured = await reading.rows(
-        "coverage_by_bucket", tier=grid.span.tier, start=counted.start, end=counted.end, **binning
+        "coverage_by_bucket",
+        tier=grid.span.tier,
+        start=counted.start,
+        end=counted.end,
+        hosts=[host.id for host in reading.fleet.hosts],
+        **binning,
     )
     found = series_of(rows, measured, grid.starts, grid.span.end, reading.fleet, split)
     return _directions(found[0]) if split == "direction" else found

@@ -3,7 +3,7 @@
 -- name: coverage_by_host
 SELECT host_id, sum(measured_ms)::bigint AS measured_ms
 FROM coverage_tiers
-WHERE tier = :tier AND bucket >= :start AND bucket < :end
+WHERE tier = :tier AND bucket >= :start AND bucket < :end AND host_id = ANY (:hosts::integer[])
 GROUP BY host_id;
 
 -- name: coverage_by_bucket
@@ -12,7 +12,7 @@ SELECT CASE WHEN :edges::timestamptz[] IS NULL THEN date_bin(make_interval(secs 
             ELSE (:edges)[width_bucket(bucket + make_interval(secs => :middle::integer), :edges)] END AS bin,
        host_id, sum(measured_ms)::bigint AS measured_ms
 FROM coverage_tiers
-WHERE tier = :tier AND bucket >= :start AND bucket < :end
+WHERE tier = :tier AND bucket >= :start AND bucket < :end AND host_id = ANY (:hosts::integer[])
 GROUP BY 1, 2;
 
 -- name: measured_by_bucket

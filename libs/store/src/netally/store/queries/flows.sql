@@ -8,6 +8,10 @@ SELECT CASE :dimension::text WHEN 'app' THEN app_id WHEN 'domain' THEN domain_id
 FROM counted
 GROUP BY 1;
 
+-- name: first_use
+-- Start of the first bucket; no row when there is none.
+SELECT min(bucket) AS first_use FROM counted HAVING count(*) > 0;
+
 -- name: app_groups
 -- Distinct hosts and domains of groups of applications: `numbers` gives each application its group.
 SELECT number, count(*) FILTER (WHERE is_host) AS hosts, count(*) FILTER (WHERE NOT is_host AND domain_id <> 0) AS domains

@@ -1,7 +1,8 @@
 -- Hosts, what their agents last said, and what they measured.
 
 -- name: fleet
--- Every known host with the state of its agent; null columns where it never reported.
+-- The hosts with the state of their agents; null columns where one never reported. `visible` names those that the
+-- caller may see, null is for all.
 SELECT host.id, host.name, host.kind, agent.mode, agent.mode_reason, agent.version, agent.interval_seconds,
        agent.paused, agent.reported_at, agent.spool_batches, agent.lost_batches, agent.ring_drops,
        agent.interfaces::text AS interfaces, committed.complete_until,
@@ -11,7 +12,7 @@ LEFT JOIN agent ON agent.host_id = host.id
 LEFT JOIN (
     SELECT host_id, max(complete_until) AS complete_until, max(updated_at) AS updated_at FROM ledger GROUP BY host_id
 ) AS committed ON committed.host_id = host.id
-WHERE host.id <> 0 AND host.deleted_at IS NULL
+WHERE host.id <> 0 AND host.deleted_at IS NULL AND (:visible::text[] IS NULL OR host.name = ANY (:visible))
 ORDER BY host.name;
 
 -- name: host
