@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import itertools
 import re
-import time
 from collections.abc import Sequence
 
 import httpx
@@ -10,8 +9,6 @@ import msgspec
 import pytest
 from selectolax.lexbor import LexborHTMLParser, LexborNode
 
-from netally.web.pages import sse
-from tests.services import wait_until
 from tests.unit.web.conftest import Site
 
 PAGES = ("/", "/?range=24h", "/applications", "/domains", "/hosts", "/operations", "/login", "/nothing")
@@ -124,7 +121,7 @@ def test_names_from_the_network_are_text(site: Site) -> None:
         assert not tree.css("img")
         assert "<img" not in html
         assert evil in (tree.body.text() if tree.body else "")
-    with site.client.stream("GET", "/live") as stream:
+    with site.client.stream("GET", "/live/events") as stream:
         chunk = next(stream.iter_text())
     assert "<img" not in chunk
     assert "&lt;img" in chunk
@@ -209,46 +206,3 @@ def test_times_are_in_the_zone_of_the_browser(site: Site) -> None:
     assert "Times in Europe/Berlin" in site.html("/")
     assert "Times in Asia/Kolkata (UTC+5:30)" in site.html("/", Cookie="tz=Asia%2FKolkata")
     assert "Times in Europe/Berlin" in site.html("/", Cookie="tz=../../etc/passwd")
-
-
-def test_the_live_stream_is_html_for_both_parts_and_ends_with_its_reader(site: Site) -> None:
-    with site.client.stream("GET", "/live") as stream:
-        assert stream.headers["content-type"].startswith("text/event-stream")
-        assert "content-encoding" not in stream.headers
-        started = time.monotonic()
-        lines = stream.iter_lines()
-        event = ""
-        for line in lines:
-            if not line:
-                break
-            assert line.startswith("data: ")
-            event += line[6:] + "\n"
-        assert time.monotonic() - started < 2
-        assert 'hx-target="#readings"' in event
-        assert 'hx-target="#movers"' in event
-        assert "restic" in event
-        assert site.fake.live_streams == 1
-    wait_until(lambda: site.fake.live_streams == 0)
-
-
-def test_the_live_stream_says_when_the_api_fails_and_goes_on(site: Site) -> None:
-    with site.client.stream("GET", "/live", timeout=10) as stream:
-        lines = stream.iter_lines()
-        site.fake.broken = {"/api/live": 503}
-        # Streams that are open go on; a new one meets the fault.
-        assert next(lines).startswith("data: ")
-    with site.client.stream("GET", "/live", timeout=10) as stream:
-        lines = stream.iter_lines()
-        text = next(line for line in lines if "tried again every 2 s" in line)
-        assert "The database did not answer within 5 s." in text
-        site.fake.broken = {}
-        next(line for line in lines if "<hx-partial" in line)
-        for line in lines:
-            if "</hx-partial>" in line:
-                break
-            assert "tried again" not in line
-
-
-def test_events_keep_their_lines() -> None:
-    assert sse("a\nb") == "data: a\ndata: b\n\n"
-    assert sse("x", event="reload") == "event: reload\ndata: x\n\n"

@@ -18,7 +18,7 @@ def test_without_a_session_every_page_is_the_login_page(site: Site) -> None:
             answer = client.get(path)
             assert answer.status_code == 401
             assert "Login code or admin token" in answer.text
-        assert client.get("/live").status_code == 401
+        assert client.get("/live/events").status_code == 401
 
 
 def test_one_readers_session_is_never_anothers(site: Site) -> None:

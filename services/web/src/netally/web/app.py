@@ -23,6 +23,7 @@ from netally.telemetry.settings import SettingsError, load_settings
 from netally.web.api_client import ApiClient, ApiProblem, open_client
 from netally.web.assets import static_file
 from netally.web.faults import on_any_fault, on_api_problem, on_http_fault, on_range_fault
+from netally.web.live_page import live_stream
 from netally.web.metrics import observe_page, start_watch
 from netally.web.operations import (
     cancel_command,
@@ -32,7 +33,7 @@ from netally.web.operations import (
     operations,
     order_command,
 )
-from netally.web.pages import applications_page, domains_page, hosts_page, live_stream, overview
+from netally.web.pages import applications_page, domains_page, hosts_page, overview
 from netally.web.proxy import api_proxy
 from netally.web.ranges import RangeError, server_zone
 from netally.web.security import set_headers
@@ -41,7 +42,7 @@ from netally.web.settings import WebSettings
 from netally.web.visits import Clock, wall_clock
 
 FORM_LIMIT = 16 * 1024
-UNPACKED = ["^/api", "^/live", "^/static", "/events$"]
+UNPACKED = ["^/api", "^/livez", "^/static", "/events$"]
 """Passed on as they came, streams, and files that are packed already."""
 
 log = structlog.get_logger()

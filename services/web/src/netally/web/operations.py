@@ -39,8 +39,9 @@ from netally.web.ledger_words import (
     ledger_rows,
     sentence,
 )
+from netally.web.live_page import RETRY_SECONDS, sse
 from netally.web.metrics import LIVE_STREAMS
-from netally.web.pages import RETRY_SECONDS, Part, settle, sse
+from netally.web.ranged_page import Part, settle
 from netally.web.ranges import DAY, HOUR
 from netally.web.rendering import render
 from netally.web.security import same_origin

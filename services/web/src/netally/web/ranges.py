@@ -135,9 +135,12 @@ def title(shown: Range, zone: ZoneInfo, now: int) -> str:
     return PRESETS[shown.preset][2] if shown.preset else span(shown.start, shown.end, zone, now)
 
 
-def preset_steps(shown: Range) -> list[Step]:
-    """The buttons 15 min … 1 y."""
-    return [Step(f"?range={key}", words, key == shown.preset) for key, (_, words, _) in PRESETS.items()]
+def preset_steps(shown: Range, kept: Mapping[str, str]) -> list[Step]:
+    """The buttons 15 min … 1 y; their links keep the page's other parameters."""
+    return [
+        Step("?" + urlencode({"range": key, **kept}, safe=":"), words, key == shown.preset)
+        for key, (_, words, _) in PRESETS.items()
+    ]
 
 
 def moved(shown: Range, direction: int) -> Range:

@@ -12,12 +12,22 @@ import msgspec
 from netally.web import figures
 from netally.web.assets import url_of
 
+
+class Entry(msgspec.Struct, frozen=True):
+    """An entry of the menu."""
+
+    path: str
+    name: str
+    key: str
+    """Pressed after ``g`` it opens the page; no two are the same."""
+
+
 NAVIGATION = (
-    ("/", "Overview"),
-    ("/applications", "Applications"),
-    ("/domains", "Domains"),
-    ("/hosts", "Hosts"),
-    ("/operations", "Operations"),
+    Entry("/", "Overview", "o"),
+    Entry("/applications", "Applications", "a"),
+    Entry("/domains", "Domains", "d"),
+    Entry("/hosts", "Hosts", "h"),
+    Entry("/operations", "Operations", "p"),
 )
 """Pages that exist, in the order of the menu."""
 

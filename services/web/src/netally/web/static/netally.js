@@ -15,9 +15,8 @@
     if (told() && document.body.dataset.zone !== zone) location.reload();
   }
 
-  for (const part of document.querySelectorAll("[data-scripted]")) {
-    part.hidden = !document.getElementById("live");
-  }
+  for (const part of document.querySelectorAll("[data-scripted]")) part.hidden = false;
+  for (const part of document.querySelectorAll("[data-moving]")) part.hidden = !document.getElementById("live");
 
   const figures = () => document.getElementById("figures");
   const refresh = () => {

@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+import time
+
+from netally.web.live_page import sse
+from tests.services import wait_until
+from tests.unit.web.conftest import Site
+
+
+def test_the_live_stream_is_html_for_both_parts_and_ends_with_its_reader(site: Site) -> None:
+    with site.client.stream("GET", "/live/events") as stream:
+        assert stream.headers["content-type"].startswith("text/event-stream")
+        assert "content-encoding" not in stream.headers
+        started = time.monotonic()
+        lines = stream.iter_lines()
+        event = ""
+        for line in lines:
+            if not line:
+                break
+            assert line.startswith("data: ")
+            event += line[6:] + "\n"
+        assert time.monotonic() - started < 2
+        assert 'hx-target="#readings"' in event
+        assert 'hx-target="#movers"' in event
+        assert "restic" in event
+        assert site.fake.live_streams == 1
+    wait_until(lambda: site.fake.live_streams == 0)
+
+
+def test_the_live_stream_says_when_the_api_fails_and_goes_on(site: Site) -> None:
+    with site.client.stream("GET", "/live/events", timeout=10) as stream:
+        lines = stream.iter_lines()
+        site.fake.broken = {"/api/live": 503}
+        # Streams that are open go on; a new one meets the fault.
+        assert next(lines).startswith("data: ")
+    with site.client.stream("GET", "/live/events", timeout=10) as stream:
+        lines = stream.iter_lines()
+        text = next(line for line in lines if "tried again every 2 s" in line)
+        assert "The database did not answer within 5 s." in text
+        site.fake.broken = {}
+        next(line for line in lines if "<hx-partial" in line)
+        for line in lines:
+            if "</hx-partial>" in line:
+                break
+            assert "tried again" not in line
+
+
+def test_events_keep_their_lines() -> None:
+    assert sse("a\nb") == "data: a\ndata: b\n\n"
+    assert sse("x", event="reload") == "event: reload\ndata: x\n\n"
