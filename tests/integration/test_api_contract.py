@@ -521,8 +521,14 @@ async def test_hosts_and_where_their_bytes_went(contract: Contract, query: Query
         assert one["counter_out"] == sum(c["bytes_out"] for c in one["causes"])
     words = Cause.labels()
     assert {one["cause"]: one["packets_in"] for one in answer["causes"]} == {
-        words[cause]: sum(row.packets_in for row in rows if row.cause == cause) for cause in {row.cause for row in rows}
+        word: sum(row.packets_in for row in rows if row.cause == cause) for cause, word in words.items()
     }
+    fleet = await contract.ask("/api/conservation", query)
+    assert fleet is not None
+    ((own_part),) = [part for part in fleet["hosts"] if part["id"] == host] or [{"total_in": 0, "total_out": 0}]
+    assert (own_part["total_in"], own_part["total_out"]) == (answer["total_in"], answer["total_out"])
+    assert fleet["total_in"] == sum(part["total_in"] for part in fleet["hosts"])
+    assert fleet["total_out"] == sum(one["bytes_out"] for one in fleet["causes"])
     one = await contract.ask(f"/api/hosts/{host}", query)
     assert one is not None
     own_side = [
@@ -553,8 +559,9 @@ async def test_a_refused_filter_says_where_and_why(contract: Contract) -> None:
     problem = answer.json()
     assert (problem["parameter"], problem["start"], problem["end"], problem["tier"]) == ("filter", 15, 32, "raw")
     assert "column 16" in problem["detail"]
-    counters = await contract.api.client.get("/api/hosts/1/conservation", params={"filter": "app = curl"})
-    assert (counters.status_code, counters.json()["parameter"]) == (422, "filter")
+    for path in ("hosts/1/conservation", "conservation"):
+        counters = await contract.api.client.get(f"/api/{path}", params={"filter": "app = curl"})
+        assert (counters.status_code, counters.json()["parameter"]) == (422, "filter")
 
 
 async def test_about_and_completion(contract: Contract) -> None:

@@ -398,10 +398,34 @@ class ConservationAnswer(msgspec.Struct, frozen=True):
 
     host: str
     interfaces: list[InterfaceConservation]
+    """Loopback too."""
+    total_in: int
+    """Without loopback, as all totals."""
+    total_out: int
+    causes: list[CauseSum]
+    """What the totals consist of: every cause of the vocabulary, in its order, those with nothing as 0."""
+    meta: Meta
+
+
+class HostConservation(msgspec.Struct, frozen=True):
+    """A host's part of the fleet's counters."""
+
+    id: int
+    host: str
     total_in: int
     total_out: int
     causes: list[CauseSum]
-    """Of all interfaces together, in the order of the vocabulary."""
+    """Those with something in them."""
+
+
+class FleetConservationAnswer(msgspec.Struct, frozen=True):
+    """``GET /api/conservation``: the counters of all hosts' interfaces, without loopback."""
+
+    hosts: list[HostConservation]
+    total_in: int
+    total_out: int
+    causes: list[CauseSum]
+    """What the totals consist of: every cause of the vocabulary, in its order, those with nothing as 0."""
     meta: Meta
 
 

@@ -109,6 +109,7 @@ def create_app(
             hosts.hosts,
             hosts.host,
             hosts.conservation,
+            hosts.fleet_conservation,
             flows.protocols,
             flows.remotes,
             flows.flows,

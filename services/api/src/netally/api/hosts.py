@@ -23,7 +23,9 @@ from netally.contracts.live_settings import HostSettings
 from netally.contracts.queries import (
     CauseSum,
     ConservationAnswer,
+    FleetConservationAnswer,
     HostAnswer,
+    HostConservation,
     HostRow,
     HostsAnswer,
     InterfaceConservation,
@@ -34,6 +36,8 @@ from netally.store.filters.tree import Everything
 
 _interfaces = msgspec.json.Decoder(list[InterfaceState])
 _CAUSES = Cause.labels()
+LOOPBACKS = ["lo", "lo0"]
+"""Names that loopback has on Linux and macOS; a tally tells no more of an interface than its name."""
 
 
 @get("/api/hosts", summary="Hosts, their state and their traffic", responses=QUERY_PROBLEMS)
@@ -128,8 +132,7 @@ async def host(asked: NamedDependency[Asking], bus: NamedDependency[LiveBus], ho
 @get("/api/hosts/{host_id:int}/conservation", summary="Where every byte of a host went", responses=DETAIL_PROBLEMS)
 async def conservation(asked: NamedDependency[Asking], host_id: Id) -> ConservationAnswer:
     """Each interface's counter in the range as the sum of its causes. No filter can divide a counter: it is refused."""
-    if not isinstance(asked.filter, Everything):
-        raise refused_parameter("filter", "A counter of an interface cannot be divided by a filter: leave it out.")
+    _refuse_filter(asked)
     async with read_table(asked) as (reading, span):
         row = _about_host(reading, host_id)
         rows = await reading.rows("tally_by_cause", tier=span.tier, start=span.start, end=span.end, host_id=host_id)
@@ -137,23 +140,76 @@ async def conservation(asked: NamedDependency[Asking], host_id: Id) -> Conservat
     by_interface: dict[str, list[CauseSum]] = defaultdict(list)
     for one in rows:
         by_interface[one["interface"]].append(_cause(one["cause"], [one]))
-    numbers = sorted({one["cause"] for one in rows})
+    causes = _every_cause([one for one in rows if one["interface"] not in LOOPBACKS])
     return ConservationAnswer(
         host=row["name"],
         interfaces=[
             InterfaceConservation(
                 interface=name,
-                counter_in=sum(cause.bytes_in for cause in causes),
-                counter_out=sum(cause.bytes_out for cause in causes),
-                causes=causes,
+                counter_in=sum(cause.bytes_in for cause in found),
+                counter_out=sum(cause.bytes_out for cause in found),
+                causes=found,
             )
-            for name, causes in by_interface.items()
+            for name, found in by_interface.items()
         ],
-        total_in=sum(one["bytes_in"] for one in rows),
-        total_out=sum(one["bytes_out"] for one in rows),
-        causes=[_cause(number, [one for one in rows if one["cause"] == number]) for number in numbers],
+        total_in=sum(cause.bytes_in for cause in causes),
+        total_out=sum(cause.bytes_out for cause in causes),
+        causes=causes,
         meta=meta,
     )
+
+
+@get("/api/conservation", summary="Where every byte of the fleet went", responses=QUERY_PROBLEMS)
+async def fleet_conservation(asked: NamedDependency[Asking]) -> FleetConservationAnswer:
+    """The counters of all interfaces of the hosts in the range as the sum of their causes, without loopback. No filter
+    can divide a counter: it is refused; `host` chooses hosts.
+    """
+    _refuse_filter(asked)
+    async with read_table(asked) as (reading, span):
+        wanted_hosts = [
+            row for row in reading.host_rows if reading.fleet.host_ids is None or row["id"] in reading.fleet.host_ids
+        ]
+        rows = await reading.rows(
+            "tally_of_fleet",
+            tier=span.tier,
+            start=span.start,
+            end=span.end,
+            hosts=[row["id"] for row in wanted_hosts],
+            loopbacks=LOOPBACKS,
+        )
+        meta = await reading.meta(span)
+    by_host: dict[int, list[CauseSum]] = defaultdict(list)
+    for one in rows:
+        by_host[one["host_id"]].append(_cause(one["cause"], [one]))
+    causes = _every_cause(rows)
+    return FleetConservationAnswer(
+        hosts=[
+            HostConservation(
+                id=row["id"],
+                host=row["name"],
+                total_in=sum(cause.bytes_in for cause in by_host[row["id"]]),
+                total_out=sum(cause.bytes_out for cause in by_host[row["id"]]),
+                causes=by_host[row["id"]],
+            )
+            for row in wanted_hosts
+            if row["id"] in by_host
+        ],
+        total_in=sum(cause.bytes_in for cause in causes),
+        total_out=sum(cause.bytes_out for cause in causes),
+        causes=causes,
+        meta=meta,
+    )
+
+
+def _refuse_filter(asked: Asking) -> None:
+    if not isinstance(asked.filter, Everything):
+        raise refused_parameter("filter", "A counter of an interface cannot be divided by a filter: leave it out.")
+
+
+def _every_cause(rows: list[Any]) -> list[CauseSum]:
+    """One sum for each cause there is, so that who draws them needs no list of his own."""
+    known = {*_CAUSES, *(row["cause"] for row in rows)}
+    return [_cause(number, [row for row in rows if row["cause"] == number]) for number in sorted(known)]
 
 
 def _cause(number: int, rows: list[Any]) -> CauseSum:

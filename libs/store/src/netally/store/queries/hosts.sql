@@ -43,3 +43,22 @@ FROM (
 WHERE tier = :tier AND bucket >= :start AND bucket < :end AND host_id = :host_id
 GROUP BY interface, cause
 ORDER BY interface, cause;
+
+-- name: tally_of_fleet
+-- Where the bytes of all interface counters went, by host. Loopback is outside totals.
+SELECT host_id, cause, sum(bytes_in)::bigint AS bytes_in, sum(bytes_out)::bigint AS bytes_out,
+       sum(packets_in)::bigint AS packets_in, sum(packets_out)::bigint AS packets_out
+FROM (
+    SELECT 'raw' AS tier, time AS bucket, host_id, interface, cause, bytes_in, bytes_out, packets_in, packets_out
+    FROM tally
+    UNION ALL
+    SELECT '1m', bucket, host_id, interface, cause, bytes_in, bytes_out, packets_in, packets_out FROM tally_1m
+    UNION ALL
+    SELECT '1h', bucket, host_id, interface, cause, bytes_in, bytes_out, packets_in, packets_out FROM tally_1h
+    UNION ALL
+    SELECT '1d', bucket, host_id, interface, cause, bytes_in, bytes_out, packets_in, packets_out FROM tally_1d
+) AS tally_tiers
+WHERE tier = :tier AND bucket >= :start AND bucket < :end AND host_id = ANY (:hosts::integer[])
+  AND interface <> ALL (:loopbacks::text[])
+GROUP BY host_id, cause
+ORDER BY host_id, cause;
