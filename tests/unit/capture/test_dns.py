@@ -134,12 +134,21 @@ def test_a_cut_answer_gives_what_came_before() -> None:
         struct.pack("!HHHHHH", 1, 0, 1, 0, 0, 0) + b"\xc0\x0c\0\1\0\1",
         struct.pack("!HHHHHH", 1, 0, 1, 0, 0, 0) + b"\x40" + bytes(80),
         struct.pack("!HHHHHH", 1, 0, 1, 0, 0, 0) + b"\x01a" * 200 + b"\0\0\1\0\1",
-        struct.pack("!HHHHHH", 1, 0x2800, 1, 0, 0, 0) + b"\0\0\1\0\1",
+        struct.pack("!HHHHHH", 1, 0x1800, 1, 0, 0, 0) + b"\0\0\1\0\1",
     ],
-    ids=["empty", "short", "nothing asked", "pointer to itself", "label type", "long name", "update"],
+    ids=["empty", "short", "nothing asked", "pointer to itself", "label type", "long name", "unassigned opcode"],
 )
 def test_what_is_no_query_or_answer(data: bytes) -> None:
     assert parse_message(data) is None
+
+
+@pytest.mark.parametrize(
+    "flags", [0x2400, 0x2800, 0xA400, 0xA800], ids=["notify", "update", "notify answered", "update answered"]
+)
+def test_messages_about_a_zone_name_it(flags: int) -> None:
+    message = parse_message(struct.pack("!HHHHHH", 1, flags, 1, 0, 0, 0) + b"\4zone\7example\0\0\6\0\1")
+    assert message is not None
+    assert message.question == "zone.example"
 
 
 def test_pointers_to_pointers_are_bounded() -> None:

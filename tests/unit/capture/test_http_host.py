@@ -30,6 +30,8 @@ def test_host_field() -> None:
         (b"CONNECT a.example:443 HTTP/1.1\r\n\r\n", "a.example"),
         (b"VERSION-CONTROL / HTTP/1.1\r\nHost: a.example\r\n\r\n", "a.example"),
         (b"BITS_POST / HTTP/1.1\r\nHost: a.example\r\n\r\n", "a.example"),
+        (b"\r\n\r\nGET / HTTP/1.1\r\nHost: a.example\r\n\r\n", "a.example"),
+        (b"GET /a blank HTTP/1.1\r\nHost: a.example\r\n\r\n", "a.example"),
         (b"GET / HTTP/1.0\r\n\r\n", ""),
         (b"GET / HTTP/1.1\r\nHost:\r\n\r\n", ""),
         (b"GET / HTTP/1.1\r\nX-Host: no.example\r\n\r\nHost: no.example\r\n", ""),

@@ -97,8 +97,8 @@ def accept_all(snaplen: int) -> bytes:
 
 
 def names_and_openings(link: int = ETHERNET_HEADER) -> bytes:
-    """DNS and mDNS over UDP, DNS over TCP, TCP SYNs, ClientHellos and the small segments that may complete one, HTTP
-    requests, and QUIC packets with a long header to port 443.
+    """DNS, mDNS and LLMNR over UDP, DNS over TCP, TCP SYNs, ClientHellos and the small segments that may complete one,
+    HTTP requests, and QUIC packets with a long header to port 443.
 
     ``link`` is the length of the link header. Loads are relative to the frame: loads relative to the network header
     cannot reach payload outside the linear part of a buffer. A load behind the end of a packet drops it, which is what
@@ -127,9 +127,11 @@ def names_and_openings(link: int = ETHERNET_HEADER) -> bytes:
             i(LD_HALF_X, link, label="udp"),
             i(JUMP_EQUAL, 53, "full"),
             i(JUMP_EQUAL, 5353, "full"),
+            i(JUMP_EQUAL, 5355, "full"),
             i(LD_HALF_X, link + 2),
             i(JUMP_EQUAL, 53, "full"),
             i(JUMP_EQUAL, 5353, "full"),
+            i(JUMP_EQUAL, 5355, "full"),
             # QUIC long headers have the two uppermost bits set (RFC 9000 section 17.2).
             i(JUMP_EQUAL, 443, "", "drop"),
             i(LD_BYTE_X, link + 8),

@@ -123,7 +123,7 @@ def _ipv4(frame: bytes, offset: int, vlan: int) -> Packet | None:
         return None
     first, _, total, _, fragment, _, protocol, src, dst = _IPV4.unpack_from(frame, offset)
     header = (first & 0x0F) * 4
-    if header < 20 or captured < header:
+    if header < 20:
         return None
     if total < header:  # 0 when the sender's card was to split it (TSO); anything else below the header is a lie
         total = captured
@@ -132,7 +132,8 @@ def _ipv4(frame: bytes, offset: int, vlan: int) -> Packet | None:
     fragment_offset = (fragment & 0x1FFF) * 8
     if fragment & 0x3FFF:  # more fragments, or an offset
         datagram = frame[offset + 12 : offset + 20] + frame[offset + 4 : offset + 6] + bytes((protocol,))
-    return _transport(frame, protocol, src, dst, vlan, total, offset + header, end, datagram, fragment_offset)
+    start = min(offset + header, end)  # options may be cut; the addresses are there
+    return _transport(frame, protocol, src, dst, vlan, total, start, end, datagram, fragment_offset)
 
 
 def _ipv6(frame: bytes, offset: int, vlan: int) -> Packet | None:

@@ -15,6 +15,8 @@ AAAA: Final = 28
 SVCB: Final = 64
 HTTPS: Final = 65
 
+_OPCODES: Final = (0, 4, 5)
+"""Query, notify (RFC 1996) and update (RFC 2136), whose question is the zone."""
 _KEY_IPV4_HINT: Final = 4
 _KEY_ECH: Final = 5
 _KEY_IPV6_HINT: Final = 6
@@ -75,8 +77,8 @@ def parse_message(data: bytes) -> Message | None:
     if len(data) < _HEADER.size:
         return None
     _, flags, questions, answers, authority, additional = _HEADER.unpack_from(data)
-    # Opcode 0, the Z bit (RFC 2535: reserved) clear, one question or (multicast answers) none.
-    if flags & 0x7840 or questions > 16 or not (questions or answers):
+    # A known opcode, the Z bit (RFC 2535: reserved) clear, one question or (multicast answers) none.
+    if flags >> 11 & 0xF not in _OPCODES or flags & 0x0040 or questions > 16 or not (questions or answers):
         return None
     offset = _HEADER.size
     question, question_type = "", 0

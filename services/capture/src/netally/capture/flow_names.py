@@ -19,7 +19,8 @@ from netally.contracts.codes import DomainSource
 if TYPE_CHECKING:
     from netally.capture import quic
 
-DNS_PORTS: Final = (53, 5353)
+DNS_PORTS: Final = (53, 5353, 5355)
+"""DNS, mDNS (RFC 6762) and LLMNR (RFC 4795), which share a format."""
 
 MAX_OUTER_NAMES: Final = 4_096
 """(client, public name) pairs of Encrypted ClientHello kept; there are few public names."""

@@ -16,7 +16,8 @@ MAX_HEAD: Final = 16 * 1024
 
 _METHOD = re.compile(rb"[A-Z][A-Z_-]{1,23} [!-~\x80-\xff]")
 _METHOD_PART = re.compile(rb"[A-Z][A-Z_-]{,23} ?")
-_REQUEST_LINE = re.compile(rb"[A-Z][A-Z_-]{1,23} +([!-~\x80-\xff]+) +HTTP/[01]\.[0-9]\s*$")
+# Blanks in a target are wrong and common.
+_REQUEST_LINE = re.compile(rb"[A-Z][A-Z_-]{1,23} +([!-~\x80-\xff][ -~\x80-\xff]*?) +HTTP/[01]\.[0-9]\s*$")
 _HOST = re.compile(rb"\n[Hh][Oo][Ss][Tt][ \t]*:[ \t]*([^\r\n]*)\r?\n")
 _END = re.compile(rb"\n\r?\n")
 _AUTHORITY = re.compile(rb"(?:[a-z][a-z0-9+.-]*://)?(?:[^/?#@]*@)?([^/?#]*)", re.IGNORECASE)
@@ -34,6 +35,9 @@ def parse_request_host(stream: bytes) -> str | Literal["more", "not http"]:
     `MORE` while the head may still name it, `NOT_HTTP` for anything else. The Host field counts; without one, the
     authority of the target (a proxy's ``GET http://…`` or ``CONNECT``).
     """
+    stream = stream.lstrip(b"\r\n")  # empty lines before a request are passed over (RFC 9112 section 2.2)
+    if not stream:
+        return MORE
     line_end = stream.find(b"\n", 0, MAX_HEAD)
     if line_end < 0:
         begins = looks_like_request(stream) or _METHOD_PART.fullmatch(stream) is not None

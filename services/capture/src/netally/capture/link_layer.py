@@ -18,18 +18,27 @@ RAW_BSD = 12
 RAW_OPENBSD = 14
 PPP_HDLC = 50
 PPP_ETHER = 51
+ATM_RFC1483 = 100
 RAW = 101
 C_HDLC = 104
 IEEE802_11 = 105
+FRAME_RELAY = 107
 LOOP = 108
+ENC = 109
 LINUX_SLL = 113
+PFLOG = 117
 PRISM = 119
+IP_OVER_FC = 122
 IEEE802_11_RADIO = 127
+IP_OVER_1394 = 138
+IEEE802_11_AVS = 163
 PPI = 192
+ERF = 197
 PPP_WITH_DIRECTION = 204
 IPV4 = 228
 IPV6 = 229
 NFLOG = 239
+NETANALYZER = 240
 PKTAP = 258
 LINUX_SLL2 = 276
 
@@ -43,6 +52,10 @@ _MPLS = frozenset((0x8847, 0x8848))
 _PPPOE_SESSION = 0x8864
 _PROVIDER_BACKBONE = 0x88E7
 _CISCO_METADATA = 0x8909
+# Tags of switches (VN-Tag, HSR of IEC 62439-3, 802.1BR) before the real type, and their length with it.
+_SWITCH_TAGS = {0x8926: 6, 0x892F: 6, 0x893F: 8}
+_NSH = 0x894F
+_NSH_PAYLOADS = {1: ETHERTYPE_IPV4, 2: ETHERTYPE_IPV6, 3: ETHERTYPE_BRIDGED}
 _PPP_TO_ETHERTYPE = {0x0021: ETHERTYPE_IPV4, 0x0057: ETHERTYPE_IPV6, 0x0281: 0x8847, 0x0283: 0x8848}
 
 _U16 = Struct("!H")
@@ -129,6 +142,16 @@ def _below_ethertype(ethertype: int, frame: bytes, offset: int, vlan: int, depth
                 return None
             (ethertype,) = _U16.unpack_from(frame, offset + 6)
             offset += 8
+        elif ethertype in _SWITCH_TAGS:
+            offset += _SWITCH_TAGS[ethertype]
+            if offset > end:
+                return None
+            (ethertype,) = _U16.unpack_from(frame, offset - 2)
+        elif ethertype == _NSH:  # RFC 8300: version and flags, length in 4-byte words, type, next protocol
+            if offset + 8 > end or not frame[offset + 1] & 0x3F:
+                return None
+            ethertype = _NSH_PAYLOADS.get(frame[offset + 3], 0)
+            offset += (frame[offset + 1] & 0x3F) * 4
         else:
             return None
 
@@ -232,6 +255,75 @@ def _sll2(frame: bytes, offset: int, depth: int) -> Network | None:
     return _below_ethertype(_U16.unpack_from(frame, offset)[0], frame, offset + 20, 0, depth)
 
 
+def _enc(frame: bytes, offset: int, depth: int) -> Network | None:
+    """OpenBSD's IPsec interface: address family, SPI, flags."""
+    return Network(offset + 12, 0) if offset + 12 < len(frame) else None
+
+
+def _pflog(frame: bytes, offset: int, depth: int) -> Network | None:
+    """BSD packet filter log: its header's length without padding in the first byte."""
+    if offset >= len(frame):
+        return None
+    start = offset + (frame[offset] + 3 & ~3)
+    return Network(start, 0) if frame[offset] >= 20 and start < len(frame) else None
+
+
+def _frame_relay(frame: bytes, offset: int, depth: int) -> Network | None:
+    """RFC 2427: an address of two to four bytes (the last has its lowest bit set), control, NLPID."""
+    for length in (2, 3, 4):
+        if frame[offset + length - 1 : offset + length] and frame[offset + length - 1] & 1:
+            offset += length
+            break
+    else:
+        return None
+    if frame[offset : offset + 1] != b"\x03":  # Cisco: an EtherType follows the address
+        kind = frame[offset : offset + 2]
+        return _below_ethertype(int.from_bytes(kind, "big"), frame, offset + 2, 0, depth) if len(kind) == 2 else None
+    offset += 2 if frame[offset + 1 : offset + 2] == b"\0" else 1
+    kind = frame[offset : offset + 1]
+    if kind in (b"\xcc", b"\x8e"):
+        return Network(offset + 1, 0) if offset + 1 < len(frame) else None
+    if kind != b"\x80" or offset + 6 > len(frame):  # SNAP
+        return None
+    return _below_ethertype(_U16.unpack_from(frame, offset + 4)[0], frame, offset + 6, 0, depth)
+
+
+def _atm(frame: bytes, offset: int, depth: int) -> Network | None:
+    return _llc(frame, offset, 0, depth)
+
+
+def _fibre_channel(frame: bytes, offset: int, depth: int) -> Network | None:
+    return _llc(frame, offset + 16, 0, depth)
+
+
+def _firewire(frame: bytes, offset: int, depth: int) -> Network | None:
+    if offset + 18 > len(frame):
+        return None
+    return _below_ethertype(_U16.unpack_from(frame, offset + 16)[0], frame, offset + 18, 0, depth)
+
+
+def _netanalyzer(frame: bytes, offset: int, depth: int) -> Network | None:
+    return _find(ETHERNET, frame, offset + 4, depth + 1)
+
+
+def _erf(frame: bytes, offset: int, depth: int) -> Network | None:
+    """Endace: 16 bytes with the type at byte 8, whose top bit announces extension headers of 8 bytes each."""
+    if offset + 16 > len(frame):
+        return None
+    more, kind = frame[offset + 8], frame[offset + 8] & 0x7F
+    offset += 16
+    while more & 0x80:
+        if offset + 8 > len(frame):
+            return None
+        more = frame[offset]
+        offset += 8
+    if kind in (2, 11, 16, 20):  # Ethernet, behind two bytes of padding
+        return _find(ETHERNET, frame, offset + 2, depth + 1)
+    if kind in (22, 23):
+        return Network(offset, 0) if offset < len(frame) else None
+    return _find(C_HDLC, frame, offset, depth + 1) if kind in (1, 5, 9, 17) else None
+
+
 def _token_ring(frame: bytes, offset: int, depth: int) -> Network | None:
     if offset + 16 > len(frame):
         return None
@@ -267,6 +359,12 @@ def _radiotap(frame: bytes, offset: int, depth: int) -> Network | None:
 
 def _prism(frame: bytes, offset: int, depth: int) -> Network | None:
     return _wifi(frame, offset + 144, depth)
+
+
+def _avs(frame: bytes, offset: int, depth: int) -> Network | None:
+    if offset + 8 > len(frame):
+        return None
+    return _wifi(frame, offset + _U32.unpack_from(frame, offset + 4)[0], depth)
 
 
 def _ppi(frame: bytes, offset: int, depth: int) -> Network | None:
@@ -306,15 +404,24 @@ _READERS = {
     FDDI: _fddi,
     PPP_HDLC: _ppp,
     PPP_ETHER: _ppp_ether,
+    ATM_RFC1483: _atm,
     C_HDLC: _c_hdlc,
     IEEE802_11: _wifi,
+    FRAME_RELAY: _frame_relay,
     LOOP: _null,
+    ENC: _enc,
     LINUX_SLL: _sll,
+    PFLOG: _pflog,
     PRISM: _prism,
+    IP_OVER_FC: _fibre_channel,
     IEEE802_11_RADIO: _radiotap,
+    IP_OVER_1394: _firewire,
+    IEEE802_11_AVS: _avs,
     PPI: _ppi,
+    ERF: _erf,
     PPP_WITH_DIRECTION: _ppp_with_direction,
     NFLOG: _nflog,
+    NETANALYZER: _netanalyzer,
     PKTAP: _pktap,
     LINUX_SLL2: _sll2,
 }
