@@ -335,6 +335,86 @@ async def test_timelines(contract: Contract, query: Query, split: str, of: str, 
         assert sums(raw, lambda row: bucket(row["bucket"])) == sums(rows, lambda row: bucket(row["bucket"]))
 
 
+DIMENSIONS = {
+    "host": "host_id",
+    "app": "app_id",
+    "domain": "domain_id",
+    "site": "site_id",
+    "protocol": "protocol",
+    "port": "port",
+    "scope": "scope",
+    "role": "role",
+}
+
+
+def value_of(dimension: str, number: int) -> Row:
+    names: dict[str, dict[int, str]] = {
+        "host": HOSTS,
+        "app": APP_NAMES,
+        "domain": DOMAINS,
+        "site": DOMAINS,
+        "protocol": PROTOCOL_WORDS,
+        "scope": Scope.labels(),
+        "role": Role.labels(),
+    }
+    executable, user = APPS[number][1:3] if dimension == "app" else ("", "")
+    name = names[dimension][number] if dimension in names else str(number)
+    return {"by": dimension, "id": number, "name": name, "executable": executable, "user": user}
+
+
+@SLOW
+@given(
+    query=queries(),
+    by=st.lists(st.sampled_from(sorted(DIMENSIONS)), min_size=1, max_size=2, unique=True),
+    offset=st.sampled_from((0, 0, 2)),
+    top=st.sampled_from((0, 2)),
+)
+async def test_one_or_two_dimensions(contract: Contract, query: Query, by: list[str], offset: int, top: int) -> None:
+    page = {"limit": 3, "offset": offset, "top": top}
+    answer = await contract.ask("/api/stats/breakdown", query, by=",".join(by), **page)
+    if answer is None:
+        return
+    meta = answer["meta"]
+    zone = ZoneInfo(query.zone) if query.zone else ZONE
+    half = 0 if meta["days_exact"] else HALF[meta["tier"]]
+    rows = TRUTH.counted(meta, query)
+
+    def key(row: Row) -> tuple[int, ...]:
+        return tuple(port_class(row["port"]) if one == "port" else row[DIMENSIONS[one]] for one in by)
+
+    def bucket(moment: int) -> Any:
+        if answer["bucket_seconds"] == 86_400:
+            return local_period(moment, "day", zone)
+        return moment - moment % (answer["bucket_seconds"] * 1000)
+
+    groups = sums(rows, key)
+    shown = order(groups)[offset : offset + 3]
+    check_sums(answer, groups, shown)
+    assert [row["values"] for row in answer["rows"]] == [
+        [value_of(one, number) for one, number in zip(by, group, strict=True)] for group in shown
+    ]
+    for found, group in zip(answer["rows"], shown, strict=True):
+        own = [row for row in rows if key(row) == group]
+        assert (found["bytes_in"], found["bytes_out"]) == groups[group]
+        assert found["connections"] == sum(row["connections"] for row in own)
+        assert found["packets_in"] == sum(row["packets_in"] for row in own)
+        assert found["last_used"] == max(row["last_used"] for row in own)
+    told = shown[:top]
+    assert [series["values"] for series in answer["series"] if series["values"]] == [
+        row["values"] for row in answer["rows"][:top]
+    ]
+    assert any(not series["values"] for series in answer["series"]) == (top > 0 and len(groups) > len(told))
+    grid = sums(rows, lambda row: (key(row) if key(row) in told else (), bucket(row["bucket"] + half)))
+    for series in answer["series"]:
+        group = tuple(value["id"] for value in series["values"])
+        for point in series["points"]:
+            cell = grid.pop((group, bucket(point["time"])), None)
+            assert (point["bytes_in"], point["bytes_out"]) == (cell or (0, 0)) or (
+                cell is None and point["bytes_in"] is None and point["measured"] == 0
+            )
+    assert not top or not grid
+
+
 @SLOW
 @given(query=queries())
 async def test_coverage_of_days(contract: Contract, query: Query) -> None:

@@ -15,7 +15,7 @@ from netally.store import sql
 from tests.scripted_database import ScriptedDatabase, make_fleet_row
 
 TELL_OF_NO_HOST = {
-    *("about", "tiers_about", "tiers_held"),
+    *("about", "tiers_about", "tiers_held", "saved_views"),
     # Names of ids that a statement with hosts gave, or that `Reading.named` then looks up on the visible hosts.
     *("app", "apps", "domain", "domain_names", "host_names", "host"),
 }

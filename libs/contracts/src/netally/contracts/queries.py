@@ -109,6 +109,54 @@ class TimelineAnswer(msgspec.Struct, frozen=True):
     meta: Meta
 
 
+class GroupValue(msgspec.Struct, frozen=True):
+    """One value of a dimension."""
+
+    by: str
+    """``host``, ``app``, ``domain``, ``site``, ``protocol``, ``port``, ``scope`` or ``role``."""
+    id: int
+    """Of the host, application or domain; the number of the others. 0 is not known, for a port none of its own."""
+    name: str
+    """Empty for id 0 of a name."""
+    executable: str = ""
+    """Of an application, which may share its name with others."""
+    user: str = ""
+
+
+class BreakdownRow(msgspec.Struct, frozen=True):
+    values: list[GroupValue]
+    """One for each of ``BreakdownAnswer.by``."""
+    bytes_in: int
+    bytes_out: int
+    packets_in: int
+    packets_out: int
+    connections: int
+    last_used: int
+
+
+class BreakdownSeries(msgspec.Struct, frozen=True):
+    values: list[GroupValue]
+    """Of the row that it belongs to; empty for all other groups together."""
+    points: list[TimelinePoint]
+
+
+class BreakdownAnswer(msgspec.Struct, frozen=True):
+    """``GET /api/stats/breakdown``."""
+
+    by: list[str]
+    rows: list[BreakdownRow]
+    others_count: int
+    others_bytes_in: int
+    others_bytes_out: int
+    total_bytes_in: int
+    total_bytes_out: int
+    bucket_seconds: int
+    """86400 are days of ``meta.timezone``, which may be longer or shorter."""
+    series: list[BreakdownSeries]
+    """Of the first rows, in their order, then of all else, where there is any."""
+    meta: Meta
+
+
 class ApplicationRow(msgspec.Struct, frozen=True):
     id: int
     name: str

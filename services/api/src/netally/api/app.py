@@ -19,6 +19,7 @@ from litestar.exceptions import HTTPException
 from netally.api import (
     about,
     applications,
+    breakdown,
     browsers,
     commands,
     config,
@@ -93,6 +94,7 @@ def create_app(
         route_handlers=[
             stats.bandwidth,
             stats.timeline,
+            breakdown.breakdown,
             stats.summary,
             applications.applications,
             applications.application,

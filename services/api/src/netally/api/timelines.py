@@ -11,6 +11,7 @@ from netally.api import coverage, ranges
 from netally.api.problems import bad_parameter
 from netally.api.reading import Asking, Reading, asked_range, open_reading
 from netally.contracts.queries import TimelineAnswer, TimelinePoint, TimelineSeries
+from netally.store.counted import Counted
 from netally.store.filters.fields import PROTOCOLS
 
 _DAY_SECONDS: Final = 86_400
@@ -51,12 +52,13 @@ async def read_timeline(
             await reading.named("app", app, "application")
         if domain is not None:
             await reading.named("domain", domain, "domain")
-        grid = _grid(reading, *asked_range(asked, reading), bucket)
+        grid = timeline_grid(reading, *asked_range(asked, reading), bucket)
         series = await read_series(reading, grid, split, top, app=app, domain=domain)
         return TimelineAnswer(bucket_seconds=grid.seconds, series=series, meta=await reading.meta(grid.span))
 
 
-def _grid(reading: Reading, start: int, end: int, bucket: str | None) -> Grid:
+def timeline_grid(reading: Reading, start: int, end: int, bucket: str | None) -> Grid:
+    """Buckets of the length asked for, or of one that suits the range. Raises the 400 or 422 when they are not kept."""
     seconds = ranges.choose_bucket(start, end, bucket, reading.fleet.intervals)
     if seconds < _DAY_SECONDS:
         finest = seconds * 1000
@@ -99,63 +101,67 @@ async def read_series(
         domains=None if domain is None else [domain],
         totals_suffice=split in _TOTALS_SUFFICE,
     )
-    binning = grid.binning()
-    rows = await reading.rows("timeline", counted, **binning, split=split, top=top)
-    measured = await reading.rows(
-        "coverage_by_bucket",
-        tier=grid.span.tier,
-        start=counted.start,
-        end=counted.end,
-        hosts=[host.id for host in reading.fleet.hosts],
-        **binning,
-    )
-    found = series_of(rows, measured, grid.starts, grid.span.end, reading.fleet, split)
+    rows = await reading.rows("timeline", counted, **grid.binning(), split=split, top=top)
+    found = series_of(rows, await Measured.read(reading, grid, counted), split)
     return _directions(found[0]) if split == "direction" else found
 
 
-def series_of(
-    rows: Sequence[Mapping[str, Any]],
-    measured: Sequence[Mapping[str, Any]],
-    starts: Sequence[int],
-    end: int,
-    fleet: coverage.Fleet,
-    split: str,
-) -> list[TimelineSeries]:
-    """One point a bucket for each band. A bucket without a measured moment is null, with one it is a real zero.
+class Measured:
+    """How much of each bucket of a grid was measured, by each host and by all together.
 
-    ``measured`` has each host's milliseconds in each bucket; a series of one host looks at that host alone.
+    ``rows`` are those of statement ``coverage_by_bucket``.
     """
-    lengths = {at: until - at for at, until in zip(starts, [*starts[1:], end], strict=True)}
-    of_host: dict[int, dict[int, int]] = {host.id: {} for host in fleet.hosts}
-    of_all: dict[int, int] = {}
-    for row in measured:
-        if row["host_id"] in of_host:
-            of_host[row["host_id"]][row["bin"]] = row["measured_ms"]
-            of_all[row["bin"]] = of_all.get(row["bin"], 0) + row["measured_ms"]
+
+    def __init__(self, rows: Sequence[Mapping[str, Any]], grid: Grid, fleet: coverage.Fleet) -> None:
+        starts = grid.starts
+        self._lengths = {at: until - at for at, until in zip(starts, [*starts[1:], grid.span.end], strict=True)}
+        self._of_host: dict[int, dict[int, int]] = {host.id: {} for host in fleet.hosts}
+        self._of_all: dict[int, int] = {}
+        for row in rows:
+            if row["host_id"] in self._of_host:
+                self._of_host[row["host_id"]][row["bin"]] = row["measured_ms"]
+                self._of_all[row["bin"]] = self._of_all.get(row["bin"], 0) + row["measured_ms"]
+
+    @classmethod
+    async def read(cls, reading: Reading, grid: Grid, counted: Counted) -> Measured:
+        rows = await reading.rows(
+            "coverage_by_bucket",
+            tier=grid.span.tier,
+            start=counted.start,
+            end=counted.end,
+            hosts=[host.id for host in reading.fleet.hosts],
+            **grid.binning(),
+        )
+        return cls(rows, grid, reading.fleet)
+
+    def points(self, values: Mapping[int, tuple[int, int]], host: int | None = None) -> list[TimelinePoint]:
+        """One point a bucket: null without a measured moment, with one a real zero. Of one host, by that one alone."""
+        alone = host in self._of_host
+        known, hosts = (self._of_host[host], 1) if host is not None and alone else (self._of_all, len(self._of_host))
+        made = []
+        for at, length in self._lengths.items():
+            share = min(known.get(at, 0) / (length * hosts), 1.0) if hosts else 0.0
+            bytes_in, bytes_out = values.get(at, (0, 0) if share else (None, None))
+            made.append(TimelinePoint(time=at, bytes_in=bytes_in, bytes_out=bytes_out, measured=share))
+        return made
+
+
+def series_of(rows: Sequence[Mapping[str, Any]], measured: Measured, split: str) -> list[TimelineSeries]:
+    """The bands of statement ``timeline``."""
     bands: dict[int, tuple[str, dict[int, tuple[int, int]]]] = {}
     for row in rows:
         band = bands.setdefault(row["band"], (row["name"], {}))
         band[1][row["bin"]] = (row["bytes_in"], row["bytes_out"])
     if split in ("none", "direction"):
         bands = {0: ("all", bands[0][1] if bands else {})}
-
-    def points(values: Mapping[int, tuple[int, int]], known: Mapping[int, int], hosts: int) -> list[TimelinePoint]:
-        made = []
-        for at in starts:
-            share = min(known.get(at, 0) / (lengths[at] * hosts), 1.0) if hosts else 0.0
-            bytes_in, bytes_out = values.get(at, (0, 0) if share else (None, None))
-            made.append(TimelinePoint(time=at, bytes_in=bytes_in, bytes_out=bytes_out, measured=share))
-        return made
-
     found = []
     for number, (name, values) in bands.items():
-        one = split == "host" and number in of_host
         if split == "protocol" and number != -1:
             name = PROTOCOL_WORDS.get(number, str(number))
         found.append(
             TimelineSeries(
                 name="others" if number == -1 else name,
-                points=points(values, of_host[number], 1) if one else points(values, of_all, len(of_host)),
+                points=measured.points(values, number if split == "host" else None),
                 id=None if split in ("none", "direction") or number == -1 else number,
             )
         )
