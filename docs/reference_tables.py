@@ -14,7 +14,7 @@ from netally.bus import streams, subjects
 from netally.contracts.commands import COMMANDS
 
 ROOT = Path(__file__).resolve().parent.parent
-MEMBERS = ("cli", "capture", "aggregator", "api", "web", "store", "telemetry")
+MEMBERS = ("cli", "capture", "aggregator", "api", "web", "bus", "store", "telemetry")
 """In the order in which their words on a setting are preferred."""
 
 
@@ -63,8 +63,9 @@ def settings() -> str:
                 name = f"NETALLY_{field.name.upper()}"
                 meaning[name] = meaning.get(name) or words.get(field.name, "")
                 default.setdefault(name, _shown(field.default))
-                if member not in readers.setdefault(name, []):
-                    readers[name].append(member)
+                for reader in ("capture", "aggregator", "api") if member == "bus" else (member,):
+                    if reader not in readers.setdefault(name, []):
+                        readers[name].append(reader)
     rows = [(f"`{name}`", default[name], ", ".join(readers[name]), meaning[name]) for name in sorted(meaning)]
     return table(("variable", "default", "read by", "meaning"), rows)
 

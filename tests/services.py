@@ -12,6 +12,7 @@ import ctypes
 import importlib.metadata
 import os
 import pwd
+import random
 import shutil
 import signal
 import socket
@@ -35,10 +36,16 @@ T = TypeVar("T")
 
 
 def free_port() -> int:
-    """A TCP port of 127.0.0.1 that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A TCP port of 127.0.0.1 that was free a moment ago.
+
+    Below the kernel's ephemeral range (32768 on), so that no outgoing connection takes it while a server is away, and
+    at random, so that runs beside each other hardly ever meet.
+    """
+    while True:
+        port = random.SystemRandom().randrange(12_000, 32_000)  # Not the seeded one, which all workers share.
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 async def eventually(check: Callable[[], Awaitable[T]], *, within: float = 10.0, every: float = 0.05) -> T:

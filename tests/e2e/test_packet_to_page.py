@@ -22,7 +22,7 @@ import pytest
 from tests.namespaces import Namespace, linked_namespaces
 from tests.services import binary, wait_until
 
-pytestmark = [pytest.mark.root, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.root, pytest.mark.alone, pytest.mark.timeout(300)]
 
 NETALLY = Path(sys.executable).parent / "netally"
 

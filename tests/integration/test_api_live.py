@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+import pytest
 from nats.aio.client import Client
 
 from netally.api.app import wall_clock
@@ -36,6 +37,7 @@ async def live_api(nats_url: str) -> AsyncIterator[RunningApi]:
         yield api
 
 
+@pytest.mark.alone
 async def test_ten_megabytes_in_a_second_then_silence_then_away(nats_server: NatsServer, nats_client: Client) -> None:
     """2 MB/s ± 5 % after 10 MB in one second, 0 within 6 s of silence, null when the agent is away."""
     host = "web-1.example.org"

@@ -266,6 +266,7 @@ def test_without_privilege_tcp_is_counted_and_the_reason_said() -> None:
     assert total(carried, "bytes_in") == pytest.approx(after["rx_bytes"] - before["rx_bytes"], rel=0.01)
 
 
+@pytest.mark.alone
 def test_one_agent_alone() -> None:
     """Without any bus: what it costs, who may be beside it, interfaces that come and go, a spool that is deleted."""
     with box(bus=False) as machine:
@@ -324,6 +325,7 @@ def cost(machine: Box) -> tuple[float, int]:
     return (after - before) / (ended - began), process.memory_info().rss
 
 
+@pytest.mark.alone
 def test_short_connections_get_their_process() -> None:
     connections = 40
     program = "import socket, sys, time\nwith socket.create_connection((sys.argv[1], 443)):\n    time.sleep(0.02)\n"
@@ -342,6 +344,7 @@ def test_short_connections_get_their_process() -> None:
     assert total(named, "connections") >= 0.8 * connections
 
 
+@pytest.mark.alone
 def test_short_questions_to_dns_get_their_process() -> None:
     questions = 40
     program = "import socket, sys\nsocket.getaddrinfo('files.netally.test', 80, socket.AF_INET, socket.SOCK_DGRAM)\n"

@@ -110,6 +110,7 @@ def test_an_interface_that_went_to_another_namespace_and_came_back_is_counted_ag
         machine.stop_agent()
 
 
+@pytest.mark.alone
 def test_an_interface_that_is_down_costs_nothing() -> None:
     with box() as machine:
         machine.start_agent(NETALLY_INTERVAL="10")

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 from netally.cli.programs import Program
 from netally.cli.service_programs import answers_ready, readiness_urls, reason_in, service_programs
 from netally.cli.settings import CliSettings
@@ -12,9 +14,12 @@ LINKS = {
 }
 
 
+SEEDS = {"aggregator": Path("/hub/aggregator.seed"), "capture": Path("/hub/host.seed")}
+
+
 def programs(**environ: str) -> dict[str, Program]:
     settings = CliSettings(data_dir="/data", api_port=9001)
-    return {program.name: program for program in service_programs(settings, environ, LINKS)}
+    return {program.name: program for program in service_programs(settings, environ, LINKS, SEEDS)}
 
 
 def test_each_service_gets_the_secrets_it_needs_and_no_others() -> None:
@@ -32,6 +37,11 @@ def test_each_service_gets_the_secrets_it_needs_and_no_others() -> None:
         "capture": {"NETALLY_NATS_URL": "nats://own"},
     }
     assert all(program.environ["PATH"] == "/bin" for program in started.values())
+
+
+def test_each_service_shows_the_bus_its_own_key() -> None:
+    shown = {name: program.environ.get("NETALLY_NATS_SEED_FILE") for name, program in programs().items()}
+    assert shown == {"aggregator": "/hub/aggregator.seed", "api": None, "web": None, "capture": "/hub/host.seed"}
 
 
 def test_no_secret_is_on_a_command_line() -> None:

@@ -18,7 +18,7 @@ from netally.cli.settings import CliSettings
 
 def test_every_part_is_stopped_and_those_who_write_before_what_they_write_to() -> None:
     links = {"NETALLY_NATS_URL": "", "NETALLY_DATABASE_URL": "", "NETALLY_ADMIN_TOKEN": ""}
-    services = {program.name for program in service_programs(CliSettings(), {}, links)}
+    services = {program.name for program in service_programs(CliSettings(), {}, links, {})}
     order = [name for stage in up.STAGES for name in stage]
     assert sorted(order) == sorted({*services, "postgres", "nats"})
     assert order.index("capture") < order.index("aggregator") < min(order.index("postgres"), order.index("nats"))

@@ -27,6 +27,7 @@ from netally.aggregator.settings import AggregatorSettings
 from netally.aggregator.stream_watch import provision, watch
 from netally.aggregator.writer import Writer
 from netally.bus import connection, streams
+from netally.bus.credentials import BusAccess, BusSettings, read_access, service_inbox
 from netally.store import database, migrate
 from netally.telemetry.logging import configure_logging
 from netally.telemetry.probes import serve_probes
@@ -49,6 +50,7 @@ def main() -> None:
     try:
         settings = load_settings(AggregatorSettings)
         database_settings = load_settings(database.DatabaseSettings)
+        access = read_access(load_settings(BusSettings), service_inbox("aggregator"))
         configure_logging("aggregator", settings.log_level)
     except (SettingsError, ValueError) as error:
         sys.exit(_complain(f"netally aggregator: {error}", 2))
@@ -56,7 +58,7 @@ def main() -> None:
     # among them costs as much as decoding them.
     gc.freeze()
     gc.set_threshold(100_000, 20, 50)
-    sys.exit(uvloop.run(run(settings, database_settings)))
+    sys.exit(uvloop.run(run(settings, database_settings, access)))
 
 
 def _complain(words: str, code: int) -> int:
@@ -64,7 +66,7 @@ def _complain(words: str, code: int) -> int:
     return code
 
 
-async def run(settings: AggregatorSettings, database_settings: database.DatabaseSettings) -> int:
+async def run(settings: AggregatorSettings, database_settings: database.DatabaseSettings, access: BusAccess) -> int:
     """Everything, until a signal; the exit code."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -84,7 +86,7 @@ async def run(settings: AggregatorSettings, database_settings: database.Database
                 "NETALLY_AGGREGATOR_PORT to a free one",
                 1,
             )
-    work = asyncio.create_task(_work(settings, database_settings, readiness, stop))
+    work = asyncio.create_task(_work(settings, database_settings, access, readiness, stop))
     stopping = asyncio.create_task(stop.wait())
     try:
         await asyncio.wait((work, stopping), return_when=asyncio.FIRST_COMPLETED)
@@ -111,12 +113,13 @@ async def run(settings: AggregatorSettings, database_settings: database.Database
 async def _work(
     settings: AggregatorSettings,
     database_settings: database.DatabaseSettings,
+    access: BusAccess,
     readiness: Readiness,
     stop: asyncio.Event,
 ) -> None:
     opening = asyncio.gather(
         _open_database(settings, database_settings, readiness),
-        connection.connect(settings.nats_url, NAME, lambda reason: readiness.set("bus", reason)),
+        connection.connect(settings.nats_url, NAME, lambda reason: readiness.set("bus", reason), access),
     )
     if not await _unless_stopped(opening, stop):
         return
@@ -128,7 +131,7 @@ async def _work(
             return
         provisioning.result()
         log.info("started", backend=backend)
-        await _consume(settings, database_settings, pool, backend, client, readiness, stop)
+        await _consume(settings, database_settings, access, pool, backend, client, readiness, stop)
     finally:
         with contextlib.suppress(Exception):
             await asyncio.wait_for(client.flush(), 5)
@@ -180,6 +183,7 @@ async def _open_database(
 async def _consume(
     settings: AggregatorSettings,
     database_settings: database.DatabaseSettings,
+    access: BusAccess,
     pool: asyncpg.Pool,
     backend: str,
     client: Client,
@@ -227,7 +231,7 @@ async def _consume(
             lambda stop: watch(client.jetstream(), settings, readiness, stop),
             lambda stop: maintenance.run(database_settings, live.ages, stop),
             lambda stop: command_service.run(
-                settings.nats_url, database_settings, client, live, dimensions, clock, stop
+                settings.nats_url, access, database_settings, client, live, dimensions, clock, stop
             ),
         ):
             tasks.create_task(_keep_running(part, client, stop))

@@ -15,9 +15,11 @@ import msgspec
 import structlog
 from faststream import AckPolicy
 from faststream.nats import JStream, NatsBroker, NatsMessage, NatsRouter, PullSub
+from faststream.nats.security import NatsNKey
 
 from netally.aggregator.command_ledger import CommandLedger
 from netally.bus import streams, subjects
+from netally.bus.credentials import BusAccess
 from netally.contracts import commands
 from netally.contracts.commands import Command, RefusedError
 from netally.contracts.signing import SIGNATURE_HEADER, is_signed
@@ -157,11 +159,14 @@ def make_router(intake: Intake) -> NatsRouter:
     return router
 
 
-async def run(url: str, name: str, intake: Intake, stop: asyncio.Event) -> None:
+async def run(url: str, access: BusAccess, name: str, intake: Intake, stop: asyncio.Event) -> None:
     """Take commands until ``stop`` is set. FastStream keeps a connection of its own, which never gives up."""
+    security = NatsNKey.from_seed(access.seed, ssl_context=access.tls) if access.seed else None
     broker = NatsBroker(
         [one.strip() for one in url.split(",")],
         name=name,
+        inbox_prefix=access.inbox,
+        security=security,
         max_reconnect_attempts=-1,
         reconnect_time_wait=1,
         connect_timeout=5,

@@ -25,6 +25,7 @@ from netally.aggregator.live_settings import LiveConfig
 from netally.aggregator.maintenance_commands import MaintenanceCommands
 from netally.aggregator.view_commands import ViewCommands
 from netally.bus import subjects
+from netally.bus.credentials import BusAccess
 from netally.contracts.commands import Outcome
 from netally.contracts.wire import encode_json
 from netally.store import database
@@ -42,6 +43,7 @@ DAY_MS = 86_400_000
 
 async def run(
     url: str,
+    access: BusAccess,
     database_settings: database.DatabaseSettings,
     client: Client,
     live: LiveConfig,
@@ -103,7 +105,7 @@ async def run(
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(runner.run(stop))
             tasks.create_task(broadcasts.run(stop))
-            tasks.create_task(command_intake.run(url, NAME, intake, stop))
+            tasks.create_task(command_intake.run(url, access, NAME, intake, stop))
             tasks.create_task(_follow(client, live, stop))
             tasks.create_task(_forget_old(ledger, live, clock, explain, stop))
     finally:

@@ -49,6 +49,7 @@ from netally.api.reading import Clock, asking
 from netally.api.service_orders import ServiceOrders
 from netally.api.settings import Settings
 from netally.api.visible import visible_hosts
+from netally.bus.credentials import BusSettings, read_access, service_inbox
 from netally.telemetry.logging import configure_logging
 from netally.telemetry.settings import SettingsError, load_settings
 
@@ -64,7 +65,11 @@ def wall_clock() -> int:
 
 
 def create_app(
-    settings: Settings | None = None, *, clock: Clock = wall_clock, statement_timeout: float = STATEMENT_TIMEOUT
+    settings: Settings | None = None,
+    credentials: BusSettings | None = None,
+    *,
+    clock: Clock = wall_clock,
+    statement_timeout: float = STATEMENT_TIMEOUT,
 ) -> Litestar:
     """The application. Nothing is connected before its lifespan starts; until then queries answer 503."""
     settings = load_settings(Settings) if settings is None else settings
@@ -72,7 +77,8 @@ def create_app(
     database = Database(settings.database_url, statement_timeout, settings.database_statement_cache)
     traffic = LiveTraffic()
     feed = LiveFeed(traffic, clock)
-    bus = LiveBus(settings.nats_url, lambda sample: traffic.add(sample, clock()))
+    access_to_bus = read_access(credentials or load_settings(BusSettings), service_inbox("api"))
+    bus = LiveBus(settings.nats_url, lambda sample: traffic.add(sample, clock()), access_to_bus)
 
     orders = ServiceOrders(bus)
 

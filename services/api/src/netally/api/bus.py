@@ -11,6 +11,7 @@ from nats.aio.msg import Msg
 from netally.api import metrics
 from netally.bus import subjects
 from netally.bus.connection import connect
+from netally.bus.credentials import BusAccess
 from netally.contracts.agent import LiveSample
 from netally.contracts.wire import UndecodableError, decode_json
 
@@ -20,8 +21,14 @@ log = structlog.get_logger()
 class LiveBus:
     """Connection to the bus. Waits for it for ever, at start and later."""
 
-    def __init__(self, url: str, on_sample: Callable[[LiveSample], bool]) -> None:
+    def __init__(
+        self,
+        url: str,
+        on_sample: Callable[[LiveSample], bool],
+        access: BusAccess = BusAccess(),  # noqa: B008  (immutable)
+    ) -> None:
         self._url = url
+        self._access = access
         self._on_sample = on_sample
         self._client: Client | None = None
         self.reason = "not connected yet"
@@ -29,7 +36,7 @@ class LiveBus:
 
     async def run(self) -> None:
         """Connect and subscribe; returns when that is done (the client then reconnects by itself)."""
-        self._client = await connect(self._url, "netally-api", self._on_state)
+        self._client = await connect(self._url, "netally-api", self._on_state, self._access)
         await self._client.subscribe(f"{subjects.LIVE}.*", cb=self._on_message)
 
     @property

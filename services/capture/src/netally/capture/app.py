@@ -19,6 +19,7 @@ from typing import Final
 import msgspec
 import structlog
 
+from netally.bus.credentials import BusAccess, BusSettings, host_inbox, read_access
 from netally.capture import metrics
 from netally.capture.attribution import Attribution, first_ephemeral_port
 from netally.capture.capture_mode import CaptureMode, find_mode
@@ -77,7 +78,7 @@ class _Portion(msgspec.Struct):
 class Agent:
     """Everything that runs, from `run` to its end."""
 
-    def __init__(self, settings: Settings, spool: Spool, mode: CaptureMode) -> None:
+    def __init__(self, settings: Settings, access: BusAccess, spool: Spool, mode: CaptureMode) -> None:
         self._settings = settings
         self._host = settings.host_name
         self._spool = spool
@@ -85,7 +86,7 @@ class Agent:
         self._started_at = round(time.time() * 1000)
         # One thread for the disk: a slow disk must not stop the reading of packets.
         self._disk = ThreadPoolExecutor(max_workers=1, thread_name_prefix="spool")
-        self._publisher = Publisher(settings.nats_url, spool, self._disk)
+        self._publisher = Publisher(settings.nats_url, spool, self._disk, access)
         self._netlink = NetlinkSocket(ROUTE)
         self._diag = _open_diag()
         self._table = FlowTable(settings.flow_limit)
@@ -439,7 +440,7 @@ def _open_spool(settings: Settings) -> Spool:
         raise StartError(f"cannot open {path}: {error}") from None
 
 
-async def _run(settings: Settings) -> None:
+async def _run(settings: Settings, access: BusAccess) -> None:
     spool = _open_spool(settings)
     try:
         mode = find_mode()
@@ -447,7 +448,7 @@ async def _run(settings: Settings) -> None:
             raise StartError(f"nothing can be captured here: {mode.reason}. {mode.advice}")
         if mode.reason:
             log.warning("capture is limited", reason=mode.reason, advice=mode.advice)
-        await Agent(settings, spool, mode).run()
+        await Agent(settings, access, spool, mode).run()
     finally:
         spool.close()
 
@@ -457,8 +458,9 @@ def main() -> int:
     try:
         settings = load_settings(Settings)
         settings.check()
+        access = read_access(load_settings(BusSettings), host_inbox(settings.host_name))
         configure_logging("capture", settings.log_level)
-        asyncio.run(_run(settings))
+        asyncio.run(_run(settings, access))
     except (SettingsError, StartError) as error:
         sys.stderr.write(f"netally capture: {error}\n")
         return 2

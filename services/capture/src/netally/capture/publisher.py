@@ -20,6 +20,7 @@ from nats.aio.client import Client
 from nats.js import JetStreamContext
 
 from netally.bus import subjects
+from netally.bus.credentials import BusAccess
 from netally.capture import metrics
 from netally.capture.spool import Spool, SpooledBatch
 from netally.contracts.agent import AgentReported, LiveSample
@@ -41,8 +42,15 @@ log = structlog.get_logger()
 class Publisher:
     """``disk`` runs the spool's calls one at a time, off the event loop."""
 
-    def __init__(self, url: str, spool: Spool, disk: Executor) -> None:
+    def __init__(
+        self,
+        url: str,
+        spool: Spool,
+        disk: Executor,
+        access: BusAccess = BusAccess(),  # noqa: B008  (immutable)
+    ) -> None:
         self._url = url
+        self._access = access
         self._spool = spool
         self._disk = disk
         self._client: Client | None = None
@@ -109,7 +117,7 @@ class Publisher:
                 # Known before it is connected, so that it is closed when the agent ends meanwhile.
                 self._client = Client()
                 await self._client.connect(
-                    self._url,
+                    [one.strip() for one in self._url.split(",")],
                     name="netally-capture",
                     max_reconnect_attempts=-1,
                     reconnect_time_wait=1,
@@ -117,6 +125,7 @@ class Publisher:
                     error_cb=on_error,
                     disconnected_cb=on_disconnected,
                     reconnected_cb=on_reconnected,
+                    **self._access.options(),
                 )
                 break
             except (nats.errors.Error, OSError) as error:

@@ -11,6 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import BinaryIO, Final, NamedTuple
 
+from netally.bus.credentials import BusSettings, host_inbox, read_access
 from netally.capture.capture_file import CaptureFile
 from netally.capture.publisher import Publisher
 from netally.capture.replay import CaptureReader
@@ -19,6 +20,7 @@ from netally.capture.settings import Settings
 from netally.capture.spool import Spool
 from netally.contracts.agent import AgentReported
 from netally.contracts.codes import Mode
+from netally.telemetry.settings import load_settings
 
 PATIENCE: Final = 20.0
 """Seconds without a batch getting through before the replay gives up."""
@@ -53,7 +55,8 @@ async def send(reader: CaptureReader, settings: Settings, *, host: str, shift: f
     with tempfile.TemporaryDirectory(prefix="netally-replay-") as directory:
         spool = Spool(Path(directory) / "spool.sqlite3", max_bytes=_KEEP, max_age=float(_KEEP))
         disk = ThreadPoolExecutor(max_workers=1, thread_name_prefix="spool")
-        publisher = Publisher(settings.nats_url, spool, disk)
+        access = read_access(load_settings(BusSettings), host_inbox(host))
+        publisher = Publisher(settings.nats_url, spool, disk, access)
         publishing = asyncio.create_task(publisher.run())
         try:
             await _connected(publisher)

@@ -1,5 +1,5 @@
 """The command line: ``netally up``, ``netally login``, ``netally doctor``, ``netally replay``,
-``netally run …``, ``netally export``."""
+``netally run …``, ``netally export``, ``netally init``, ``netally agent …``, ``netally join``."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import sys
 
 import click
 
+from netally.cli import fleet
 from netally.cli import settings as cli_settings
 from netally.cli.operations import export, run
 from netally.cli.plain_error import PlainError, in_plain_words
@@ -72,6 +73,9 @@ def doctor() -> None:
 cli.add_command(replay)
 cli.add_command(run)
 cli.add_command(export)
+cli.add_command(fleet.init)
+cli.add_command(fleet.agent)
+cli.add_command(fleet.join)
 
 
 def main() -> None:

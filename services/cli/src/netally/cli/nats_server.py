@@ -8,11 +8,12 @@ import os
 import secrets
 import shutil
 from pathlib import Path
+from typing import Any
 
 import httpx
 import msgspec
 
-from netally.cli import data_directory, ports
+from netally.cli import data_directory, hub, ports
 from netally.cli.plain_error import PlainError
 from netally.cli.programs import Program
 
@@ -37,10 +38,23 @@ class NatsConfig(msgspec.Struct, frozen=True):
     monitor_port: int
     password: str
     flows_max_bytes: int
+    hub: str = ""
+    """Directory of the hub that it is; empty for a server that only this machine reaches."""
 
     @property
     def url(self) -> str:
-        return f"nats://{USER}:{self.password}@127.0.0.1:{self.port}"
+        """How this machine reaches it."""
+        return (
+            hub.server_url("127.0.0.1", self.port)
+            if self.hub
+            else f"nats://{USER}:{self.password}@127.0.0.1:{self.port}"
+        )
+
+    @property
+    def links(self) -> dict[str, str]:
+        """Environment of whoever connects."""
+        certificates = {"NETALLY_NATS_CA_FILE": f"{self.hub}/{hub.CA}"} if self.hub else {}
+        return {"NETALLY_NATS_URL": self.url, **certificates}
 
 
 def find_binary() -> Path:
@@ -66,19 +80,25 @@ def flows_max_bytes(free: int) -> int:
 
 
 def choose(directory: Path) -> NatsConfig:
-    """The kept choice, with new ports for those that somebody else has taken meanwhile."""
-    kept = _read(directory / CONFIG)
-    if kept is None:
-        return NatsConfig(
-            port=ports.free_port(),
-            monitor_port=ports.free_port(),
-            password=secrets.token_urlsafe(32),
-            flows_max_bytes=flows_max_bytes(shutil.disk_usage(directory).free),
-        )
+    """The kept choice, with new ports for those that somebody else has taken meanwhile; a hub's port stays, because
+    hosts were told of it.
+    """
+    kept = _read(directory / CONFIG) or NatsConfig(
+        port=ports.free_port(),
+        monitor_port=ports.free_port(),
+        password=secrets.token_urlsafe(32),
+        flows_max_bytes=flows_max_bytes(shutil.disk_usage(directory).free),
+    )
+    known = directory / hub.DIRECTORY
+    is_hub = hub.is_hub(known)
+    port = hub.read(known).port if is_hub else kept.port
+    if is_hub and not ports.is_free(port):
+        raise PlainError(f"port {port}, on which the hub's hosts reach the bus, is taken by another program.")
     return msgspec.structs.replace(
         kept,
-        port=kept.port if ports.is_free(kept.port) else ports.free_port(),
+        port=port if is_hub or ports.is_free(port) else ports.free_port(),
         monitor_port=kept.monitor_port if ports.is_free(kept.monitor_port) else ports.free_port(),
+        hub=str(known) if is_hub else "",
     )
 
 
@@ -91,7 +111,8 @@ def _read(path: Path) -> NatsConfig | None:
         return NatsConfig(
             port=int(config["listen"].rpartition(":")[2]),
             monitor_port=int(config["http"].rpartition(":")[2]),
-            password=config["authorization"]["password"],
+            # A hub has users with keys instead.
+            password=config["authorization"].get("password") or secrets.token_urlsafe(32),
             flows_max_bytes=max(config["jetstream"]["max_file_store"] - OTHER_STREAMS, LEAST_FOR_FLOWS),
         )
     except (ValueError, KeyError, TypeError):
@@ -100,29 +121,49 @@ def _read(path: Path) -> NatsConfig | None:
 
 def config_text(config: NatsConfig, store: Path) -> str:
     """Configuration file. The server's language is a superset of JSON, and JSON can be read back."""
+    secured: dict[str, Any] = {
+        "max_payload": 1024**2,
+        "authorization": {"user": USER, "password": config.password},
+    }
+    if config.hub:
+        directory = Path(config.hub)
+        secured = hub.server_config(hub.read(directory), config.hub) | {"pid_file": str(directory / hub.PID_FILE)}
     return json.dumps(
         {
             "server_name": "netally",
-            "listen": f"127.0.0.1:{config.port}",
+            "listen": f"{'0.0.0.0' if config.hub else '127.0.0.1'}:{config.port}",  # noqa: S104  (a hub is for others)
             "http": f"127.0.0.1:{config.monitor_port}",
-            "max_payload": 1024**2,
-            "authorization": {"user": USER, "password": config.password},
             "jetstream": {
                 "store_dir": str(store),
                 "max_file_store": config.flows_max_bytes + OTHER_STREAMS,
                 "max_memory_store": 64 * 1024**2,
                 "sync_interval": SYNC_INTERVAL,
             },
+            **secured,
         },
         indent=2,
     )
 
 
-def prepare(directory: Path) -> tuple[Program, NatsConfig]:
-    """Write the configuration and the URL (both 0600: they hold the password) and say how to start the server."""
-    config = choose(directory)
+def write_config(directory: Path, config: NatsConfig) -> None:
+    """The configuration and the URL, both 0600: they hold a password."""
     data_directory.write_private(directory / CONFIG, config_text(config, directory / "nats"))
     data_directory.write_private(directory / URL, f"{config.url}\n")
+
+
+def follow_hub(directory: Path) -> bool:
+    """After the hub's hosts have changed: have the embedded server follow; False when none runs here."""
+    config = _read(directory / CONFIG)
+    if config is None or not hub.reload_running(directory / hub.DIRECTORY, dry_run=True):
+        return False
+    write_config(directory, msgspec.structs.replace(config, hub=str(directory / hub.DIRECTORY)))
+    return hub.reload_running(directory / hub.DIRECTORY)
+
+
+def prepare(directory: Path) -> tuple[Program, NatsConfig]:
+    """Write the configuration and say how to start the server."""
+    config = choose(directory)
+    write_config(directory, config)
 
     async def ready(_: int) -> str:
         try:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 import click
 
-from netally.cli import data_directory, nats_server
+from netally.cli import data_directory, hub, nats_server
 from netally.cli import settings as cli_settings
 from netally.cli.settings import CliSettings
 
@@ -33,4 +33,13 @@ def replay_environment(settings: CliSettings, environ: Mapping[str, str]) -> dic
     if settings.nats_url:
         return dict(environ)
     url = data_directory.read_private(settings.directory / nats_server.URL)
-    return {**environ, "NETALLY_NATS_URL": url.strip()} if url else dict(environ)
+    if not url:
+        return dict(environ)
+    known = settings.directory / hub.DIRECTORY
+    # A replay speaks as a host that nobody has added.
+    files = (
+        {"NETALLY_NATS_CA_FILE": str(known / hub.CA), "NETALLY_NATS_SEED_FILE": str(known / "aggregator.seed")}
+        if hub.is_hub(known)
+        else {}
+    )
+    return {**environ, "NETALLY_NATS_URL": url.strip(), **files}

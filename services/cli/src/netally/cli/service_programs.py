@@ -6,6 +6,7 @@ import json
 import os
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 
 import httpx
 
@@ -16,9 +17,11 @@ SECRETS = ("NETALLY_NATS_URL", "NETALLY_DATABASE_URL", "NETALLY_ADMIN_TOKEN")
 """Variables that go only to the services that need them."""
 
 
-def service_programs(settings: CliSettings, environ: Mapping[str, str], links: Mapping[str, str]) -> list[Program]:
+def service_programs(
+    settings: CliSettings, environ: Mapping[str, str], links: Mapping[str, str], seeds: Mapping[str, Path]
+) -> list[Program]:
     """Aggregator, API, web and capture, in this order. ``environ`` is this process's environment, ``links`` holds
-    `SECRETS` and settings that were decided here.
+    `SECRETS` and settings that were decided here, ``seeds`` the files by which services show the bus who they are.
     """
     base = {name: value for name, value in environ.items() if name not in SECRETS}
     if base.get("NETALLY_CONFIG"):
@@ -31,7 +34,9 @@ def service_programs(settings: CliSettings, environ: Mapping[str, str], links: M
             name=name,
             title=title,
             argv=[sys.executable, "-m", f"netally.{name}"],
-            environ=base | {secret: links[secret] for secret in needs},
+            environ=base
+            | {secret: links[secret] for secret in needs}
+            | ({"NETALLY_NATS_SEED_FILE": str(seeds[name])} if name in seeds else {}),
             ready=ready,
             stop_within=stop_within,
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import socket
 import urllib.parse
 from pathlib import Path
 from typing import Annotated
@@ -41,12 +42,18 @@ class CliSettings(msgspec.Struct, frozen=True):
     """Bearer token with all rights; absent: made once and kept in the data directory."""
     timezone: str = ""
     """IANA zone of days, fixed when a database is made; default: this machine's."""
+    host: str = ""
+    """Name this machine reports as; absent: its host name."""
     interfaces: str = ""
     """Interfaces to capture, separated by commas; absent: the uplinks found."""
 
     @property
     def directory(self) -> Path:
         return Path(self.data_dir).expanduser().absolute() if self.data_dir else default_data_dir()
+
+    @property
+    def host_name(self) -> str:
+        return self.host or socket.gethostname()
 
     @property
     def local_host(self) -> str:

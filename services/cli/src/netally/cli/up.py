@@ -15,7 +15,7 @@ from typing import Any
 import click
 import msgspec
 
-from netally.cli import data_directory, leftovers, nats_server, ports, postgres_server
+from netally.cli import data_directory, hub, leftovers, nats_server, ports, postgres_server
 from netally.cli.capture_probe import ProbeError, probe
 from netally.cli.login import VALID, login_url
 from netally.cli.plain_error import PlainError
@@ -128,6 +128,7 @@ async def _start(settings: CliSettings, supervisor: Supervisor, without: tuple[s
         "NETALLY_DATABASE_URL": settings.database_url,
         "NETALLY_TIMEZONE": settings.timezone or machine_timezone(),
     }
+    seeds: dict[str, Path] = {}
     starts: list[Coroutine[Any, Any, None]] = []
     if settings.database_url:
         say("PostgreSQL", f"not started: NETALLY_DATABASE_URL names {without_password(settings.database_url)}")
@@ -137,11 +138,12 @@ async def _start(settings: CliSettings, supervisor: Supervisor, without: tuple[s
         say("NATS", f"not started: NETALLY_NATS_URL names {without_password(settings.nats_url)}")
     else:
         program, config = nats_server.prepare(directory)
-        links["NETALLY_NATS_URL"] = config.url
+        links |= config.links
+        seeds = _seeds(config.hub, settings.host_name)
         links["NETALLY_FLOWS_MAX_BYTES"] = os.environ.get("NETALLY_FLOWS_MAX_BYTES") or str(config.flows_max_bytes)
         starts.append(supervisor.start(program, within=SERVERS_WITHIN))
     await _together(starts)
-    programs = [each for each in service_programs(settings, os.environ, links) if each.name not in without]
+    programs = [each for each in service_programs(settings, os.environ, links, seeds) if each.name not in without]
     await _together([supervisor.start(program, within=SERVICES_WITHIN) for program in programs])
     probes = {name: url for name, url in readiness_urls(settings).items() if name not in without}
     running = Running(settings.web_base, settings.api_base, probes)
@@ -152,6 +154,14 @@ async def _start(settings: CliSettings, supervisor: Supervisor, without: tuple[s
         await _say_where(settings, links["NETALLY_ADMIN_TOKEN"])
     tell(f"Logs  {directory / 'logs'}")
     tell("Stop  Ctrl-C; the data stays.")
+
+
+def _seeds(directory: str, host: str) -> dict[str, Path]:
+    """Seed file of each service that speaks on a hub's bus; none where the bus is this machine's alone."""
+    if not directory:
+        return {}
+    path = Path(directory)
+    return {"aggregator": path / "aggregator.seed", "api": path / "api.seed", "capture": hub.own_seed(path, host)}
 
 
 async def _together(starts: list[Coroutine[Any, Any, None]]) -> None:

@@ -1,0 +1,40 @@
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from netally.bus.permissions import api_permissions, host_permissions
+
+hosts = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=30)
+
+
+def covers(pattern: str, subject: str) -> bool:
+    """Whether a subject with wildcards covers another (NATS: ``*`` is one token, ``>`` one or more to the end)."""
+    wanted, given_tokens = pattern.split("."), subject.split(".")
+    for place, token in enumerate(wanted):
+        if token == ">":
+            return len(given_tokens) > place
+        if place >= len(given_tokens) or (token != "*" and token != given_tokens[place]):
+            return False
+    return len(wanted) == len(given_tokens)
+
+
+@given(hosts, hosts)
+def test_no_host_may_say_what_another_says_whatever_their_names_hold(one: str, other: str) -> None:
+    if one == other:
+        return
+    own, foreign = host_permissions(one), host_permissions(other)
+    assert not any(covers(pattern, subject) for pattern in own["publish"] for subject in foreign["publish"])
+
+
+@given(hosts)
+def test_no_name_of_a_host_is_a_wildcard(host: str) -> None:
+    """What a host may publish holds no wildcard at all, and nothing of what it hears begins with one."""
+    own = host_permissions(host)
+    assert not any(token in ("*", ">") for subject in own["publish"] for token in subject.split("."))
+    assert not any(subject.split(".")[0] in ("*", ">") for subject in own["subscribe"])
+
+
+def test_the_api_cannot_write_flows_settings_or_outcomes() -> None:
+    for subject in ("flows.v1.web-1", "agents.v1.web-1", "$KV.settings.hosts.web-1", "outcomes.v1.aggregator.1"):
+        assert not any(covers(pattern, subject) for pattern in api_permissions()["publish"])
