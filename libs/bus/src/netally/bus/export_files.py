@@ -19,6 +19,7 @@ from typing import Any, Final
 import msgspec
 import nats.errors
 from nats.js import JetStreamContext
+from nats.js.api import RawStreamMsg
 from nats.js.errors import APIError, NotFoundError
 
 from netally.bus.streams import EXPORTS_BUCKET
@@ -27,6 +28,8 @@ PIECE: Final = 256 * 1024
 _STREAM: Final = f"OBJ_{EXPORTS_BUCKET}"
 _FULL: Final = 10_077
 _TRIES: Final = 5
+_AHEAD: Final = 4
+"""Pieces that are made while one is on its way."""
 
 
 class StoreFullError(Exception):
@@ -62,6 +65,9 @@ class FileWriter:
         self._js = js
         self._nuid = nuid
         self._buffer = bytearray()
+        self._pieces_made: asyncio.Queue[bytes] = asyncio.Queue(_AHEAD)
+        self._sending: asyncio.Task[None] | None = None
+        self._error: Exception | None = None
         self._digest = hashlib.sha256()
         self._size = 0
         self._pieces = 0
@@ -69,18 +75,35 @@ class FileWriter:
 
     @property
     def size(self) -> int:
-        return self._size + len(self._buffer)
+        """Bytes written so far."""
+        return self._size
 
     async def __aenter__(self) -> FileWriter:
         await self._js.purge_stream(_STREAM, subject=_piece_subject(self._nuid))
+        self._sending = asyncio.create_task(self._send_all())
         return self
 
     async def write(self, data: bytes) -> None:
-        """Raises StoreFullError, and what nats-py raises when the bus stays away."""
+        """Raises StoreFullError, and what nats-py raises when the bus stays away; both may be told a few pieces late."""
         self._buffer += data
+        self._size += len(data)
         while len(self._buffer) >= PIECE:
-            await self._send(bytes(self._buffer[:PIECE]))
+            await self._pieces_made.put(bytes(self._buffer[:PIECE]))
             del self._buffer[:PIECE]
+            if self._error is not None:
+                raise self._error
+
+    async def _send_all(self) -> None:
+        """One piece after the other, so that they lie in the stream in order, while the next ones are made."""
+        while True:
+            piece = await self._pieces_made.get()
+            try:
+                if self._error is None:
+                    await self._send(piece)
+            except Exception as error:  # noqa: BLE001  (raised by whoever writes next)
+                self._error = error
+            finally:
+                self._pieces_made.task_done()
 
     async def _send(self, piece: bytes) -> None:
         identity = f"{self._nuid}:{self._pieces}"
@@ -98,14 +121,16 @@ class FileWriter:
                     raise
                 await asyncio.sleep(1)
         self._digest.update(piece)
-        self._size += len(piece)
         self._pieces += 1
 
     async def digest(self) -> str:
         """SHA-256 of all that was written, which is then all sent."""
         if self._buffer:
-            await self._send(bytes(self._buffer))
+            await self._pieces_made.put(bytes(self._buffer))
             self._buffer.clear()
+        await self._pieces_made.join()
+        if self._error is not None:
+            raise self._error
         return self._digest.hexdigest()
 
     async def publish(self, name: str) -> Stored:
@@ -130,6 +155,8 @@ class FileWriter:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if self._sending is not None:
+            await _end(self._sending)
         if not self._published:
             with contextlib.suppress(nats.errors.Error, APIError, OSError, TimeoutError):
                 await self._js.purge_stream(_STREAM, subject=_piece_subject(self._nuid))
@@ -149,9 +176,27 @@ async def find(js: JetStreamContext, name: str) -> Stored | None:
 
 
 async def read(js: JetStreamContext, stored: Stored) -> AsyncIterator[bytes]:
-    """Its pieces, one in memory at a time. Raises NotFoundError when it ages out meanwhile."""
-    sequence = 1
-    for _ in range(stored.pieces):
-        message = await js.get_msg(_STREAM, seq=sequence, next=True, subject=_piece_subject(stored.nuid), direct=True)
-        sequence = (message.seq or 0) + 1
-        yield message.data or b""
+    """Its pieces; while one is used the next is fetched. Raises NotFoundError when it ages out meanwhile."""
+    subject = _piece_subject(stored.nuid)
+
+    def ask(sequence: int) -> asyncio.Task[RawStreamMsg]:
+        return asyncio.create_task(js.get_msg(_STREAM, seq=sequence, next=True, subject=subject, direct=True))
+
+    asked = ask(1)
+    try:
+        for left in reversed(range(stored.pieces)):
+            message = await asked
+            if left:
+                asked = ask((message.seq or 0) + 1)
+            yield message.data or b""
+    finally:
+        await _end(asked)
+
+
+async def _end(task: asyncio.Task[Any]) -> None:
+    """Cancel and wait; again when the cancellation was swallowed (wait_for, before Python 3.12)."""
+    while not task.done():
+        task.cancel()
+        await asyncio.wait({task}, timeout=1)
+    if not task.cancelled():
+        task.exception()

@@ -36,14 +36,15 @@ _NAMES: Final = {
     "domain": "domain.name",
     "site": "site.name",
 }
+"""Where they come from; the sorted rows have them as columns of these names."""
 _COLUMNS: Final = {
     "time": _TIME.format("counted.bucket"),
-    **_NAMES,
+    **{name: f"counted.{name}" for name in _NAMES},
     "scope": f"{_words(Scope)}[counted.scope + 1]",
     "role": f"{_words(Role)}[counted.role + 1]",
     "protocol": "counted.protocol",
     "port": "coalesce(counted.server_port, counted.port_class)",
-    "remote": "host(counted.remote)",
+    "remote": "pg_catalog.host(counted.remote)",
     "bytes_in": "counted.bytes_in",
     "bytes_out": "counted.bytes_out",
     "packets_in": "counted.packets_in",
@@ -93,6 +94,22 @@ def _cell(name: str, neutral: bool) -> str:
     return expression
 
 
+def _line(tier: str) -> str:
+    """A row as a JSON object: by `concat`, which costs a third of row_to_json. Names are never null."""
+    parts = []
+    for name in columns(tier):
+        expression = _COLUMNS[name]
+        if name in _NAMES:
+            value = f"to_json({expression})"
+        elif name in NUMBERS:
+            value = f"coalesce({expression}::text, 'null')"
+        else:
+            # Words and times of ours, which hold nothing that JSON escapes.
+            value = f"coalesce('\"' || {expression} || '\"', 'null')"
+        parts.append(f"'\"{name}\":', {value}")
+    return "concat('{', " + ", ',', ".join(parts) + ", '}')"
+
+
 async def copy_slice(
     connection: asyncpg.Connection,
     counted: Counted,
@@ -107,17 +124,19 @@ async def copy_slice(
     the tier does not keep what the filter asks, and what the database raises.
     """
     rows = condition(counted, 1)
-    cells = ", ".join(f'{_cell(name, neutral and not as_json)} AS "{name}"' for name in columns(counted.tier))
-    # Names of ours; what a person wrote is a parameter.
+    names = ", ".join(f'{source} AS "{name}"' for name, source in _NAMES.items())
+    cells = ", ".join(f'{_cell(name, neutral)} AS "{name}"' for name in columns(counted.tier))
+    # Names of ours; what a person wrote is a parameter. OFFSET keeps the cells from being made before the sort, which
+    # would then move texts instead of numbers.
     text = (
-        f"SELECT {cells} FROM ({rows.sql}) AS counted"  # noqa: S608  (columns of ours)
+        f"SELECT {_line(counted.tier) if as_json else cells} FROM ("  # noqa: S608  (columns of ours)
+        f"SELECT counted.*, {names} FROM ({rows.sql}) AS counted"
         " JOIN host ON host.id = counted.host_id JOIN app ON app.id = counted.app_id"
         " JOIN domain ON domain.id = counted.domain_id JOIN domain AS site ON site.id = counted.site_id"
-        f" ORDER BY {_ORDER}"
+        f" ORDER BY {_ORDER} OFFSET 0) AS counted"
     )
     options: dict[str, Any] = {"format": "csv"}
     if as_json:
-        text = f"SELECT row_to_json(line) FROM ({text}) AS line"  # noqa: S608  (ours)
         # JSON text holds no control characters, so that nothing is ever quoted: the lines are the JSON itself.
         options |= {"quote": "\x01", "delimiter": "\x02"}
     values = await resolve(connection, rows)
