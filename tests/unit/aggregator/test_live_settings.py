@@ -38,6 +38,18 @@ async def test_what_one_changes_the_other_follows(nats_client: Client) -> None:
     assert told == [9]
 
 
+async def test_defaults_are_told_and_change_nothing(nats_client: Client) -> None:
+    js = nats_client.jetstream()
+    await streams.provision(js, streams.LEAST_FLOWS_BYTES)
+    one, later = LiveConfig(7), LiveConfig(10)
+    await one.tell_defaults(js)
+    await one.change(js, lambda now: msgspec.structs.replace(now, version=1, retention=Retention(9, 30, 365)))
+    await later.tell_defaults(js)
+    _, told = await one.load(js)
+    assert told.default_retention == retention_of(later.default_ages)
+    assert (told.version, told.retention_in_force(), one.ages().raw) == (1, Retention(9, 30, 365), 9)
+
+
 def test_ages_and_back() -> None:
     ages = Ages(9, 30, 400, None)
     assert ages_of(retention_of(ages)) == ages

@@ -4,19 +4,33 @@ from __future__ import annotations
 
 import asyncio
 import time
+from pathlib import Path
 
 import nats
 from nats.aio.client import Client
 
 from netally.bus import settings_bucket, streams, subjects
 from netally.bus.gather import ask_all
-from netally.capture.settings_follow import SettingsFollower
+from netally.capture.settings_follow import SettingsFollower, remember, remembered
 from netally.contracts.commands import CacheOrder, CacheReply
 from netally.contracts.live_settings import HostSettings
 from tests.services import NatsServer, eventually
 
 HOST = "web-1.example.org"
 KEY = subjects.host_settings_key(HOST)
+
+
+def test_what_was_followed_is_remembered(tmp_path: Path) -> None:
+    path = tmp_path / "followed.json"
+    assert remembered(path) == HostSettings()
+    remember(path, HostSettings(4, paused=True, interval=10))
+    remember(path, HostSettings(5, paused=True))
+    assert remembered(path) == HostSettings(5, paused=True)
+    assert [each.name for each in tmp_path.iterdir()] == ["followed.json"]
+    # A file that was cut short, and a disk that takes nothing, keep nobody from capturing.
+    path.write_bytes(b"{")
+    assert remembered(path) == HostSettings()
+    remember(tmp_path / "nowhere" / "followed.json", HostSettings(6))
 
 
 async def put(client: Client, settings: HostSettings) -> None:
@@ -72,6 +86,10 @@ async def test_settings_are_followed_within_two_seconds_also_after_a_restart(
             assert [reply.dropped for reply in replies] == [{"names": 4}] * answers
         await nats_client.publish(subjects.host_settings(HOST), b"{")
         assert await version() == 3
+        # A bus that knows nothing of the host is no reason to stay with what another one said.
+        await (await nats_client.jetstream().key_value("settings")).purge(KEY)
+        follower.connected.set()
+        await follows(0)
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)

@@ -84,7 +84,7 @@ class FileWriter:
         return self
 
     async def write(self, data: bytes) -> None:
-        """Raises StoreFullError, and what nats-py raises when the bus stays away; both may be told a few pieces late."""
+        """Raises StoreFullError, and what nats-py raises when the bus stays away; both a few pieces late."""
         self._buffer += data
         self._size += len(data)
         while len(self._buffer) >= PIECE:

@@ -120,7 +120,7 @@ class ConfigAnswer(msgspec.Struct, frozen=True):
 
     version: int
     retention: RetentionBody | None
-    """Null while none was set: the aggregator's defaults count."""
+    """In force: what was set, else the aggregator's defaults. Null before any aggregator has started."""
     ledger_days: int
     answer_seconds: float
     log_levels: dict[str, str | None]

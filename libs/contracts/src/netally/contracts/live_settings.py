@@ -37,6 +37,12 @@ class AggregatorConfig(msgspec.Struct, frozen=True):
     ledger_days: int = 400
     answer_seconds: float = 10.0
     log_level: str | None = None
+    default_retention: Retention | None = None
+    """What counts while no retention is set: of the aggregator that started last."""
+
+    def retention_in_force(self) -> Retention | None:
+        """None before any aggregator has started."""
+        return self.retention or self.default_retention
 
 
 class ServiceConfig(msgspec.Struct, frozen=True):

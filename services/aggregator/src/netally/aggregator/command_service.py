@@ -127,8 +127,12 @@ async def _open(settings: database.DatabaseSettings, stop: asyncio.Event) -> asy
 
 
 async def _follow(client: Client, live: LiveConfig, stop: asyncio.Event) -> None:
+    told = False
     while True:
         with contextlib.suppress(nats.errors.Error, JetStreamError, OSError, TimeoutError, ValueError):
+            if not told:
+                await live.tell_defaults(client.jetstream())
+                told = True
             await live.load(client.jetstream())
         if await _stopped(stop, FOLLOW_EVERY):
             return

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import msgspec
 import structlog
 from nats.js import JetStreamContext
 
@@ -41,10 +42,16 @@ class LiveConfig:
             log.info("settings followed", version=found.version)
         return before, self.config
 
+    async def tell_defaults(self, js: JetStreamContext) -> None:
+        """Write what counts while nothing is set, for those who show it."""
+        default = retention_of(self.default_ages)
+        if (await self.load(js))[1].default_retention != default:
+            await self.change(js, lambda now: msgspec.structs.replace(now, default_retention=default))
+
     async def change(
         self, js: JetStreamContext, change: Callable[[AggregatorConfig], AggregatorConfig]
     ) -> tuple[AggregatorConfig, AggregatorConfig]:
-        """Write changed settings, for every aggregator; before and after. The version rises."""
+        """Write changed settings, for every aggregator; before and after."""
         while True:
             found, revision = await settings_bucket.read(js, KEY, AggregatorConfig)
             before = found or AggregatorConfig()

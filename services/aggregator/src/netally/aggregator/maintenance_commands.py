@@ -131,12 +131,12 @@ class MaintenanceCommands:
             result["drops"] = {part.tier: _of_tier(part) for part in found.drops}
 
         def changed(config: AggregatorConfig) -> AggregatorConfig:
-            return AggregatorConfig(
+            return msgspec.structs.replace(
+                config,
                 version=config.version + 1,
                 retention=config.retention if after_ages is None else retention_of(after_ages),
                 ledger_days=wanted.ledger_days or config.ledger_days,
                 answer_seconds=wanted.answer_seconds or config.answer_seconds,
-                log_level=config.log_level,
             )
 
         if run.command.dry_run:

@@ -29,7 +29,7 @@ async def about(
         tiers = await rows("tiers_about")
         agents = [row for row in await visible_fleet(rows, visible) if row["kind"] == "agent"]
     config = await wanted(bus, subjects.service_settings_key("aggregator"), AggregatorConfig())
-    retention = config.retention if config else None
+    retention = config.retention_in_force() if config else None
     version = f"PostgreSQL {deployment['server_version']}"
     if deployment["timescaledb_version"]:
         version += f", TimescaleDB {deployment['timescaledb_version']}"

@@ -40,7 +40,7 @@ from netally.api.access import TOKEN_FILE, Access
 from netally.api.bus import LiveBus
 from netally.api.command_bus import CommandBus
 from netally.api.database import STATEMENT_TIMEOUT, Database
-from netally.api.documents import openapi_config
+from netally.api.documents import StrictBodies, openapi_config
 from netally.api.guarding import ClientPresence, Credentials, add_security_headers, check_parameters
 from netally.api.live import LiveTraffic
 from netally.api.live_feed import LiveFeed
@@ -175,6 +175,7 @@ def create_app(
         },
         lifespan=[connections],
         openapi_config=openapi_config(),
+        plugins=[StrictBodies()],
         request_max_body_size=MAX_BODY,
         logging_config=None,
     )

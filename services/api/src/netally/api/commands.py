@@ -19,7 +19,10 @@ from netally.api.database import Database
 from netally.api.guarding import STREAM
 from netally.api.problems import (
     BAD_PARAMETER,
+    CONFLICT,
+    DETAIL_PROBLEMS,
     FORBIDDEN,
+    NOT_FOUND,
     QUERY_PROBLEMS,
     UNAUTHORIZED,
     UNAVAILABLE,
@@ -49,7 +52,7 @@ IdempotencyKey = Annotated[
         name="Idempotency-Key", min_length=1, max_length=200, description="The same key is not run a second time"
     ),
 ]
-ORDER_PROBLEMS = {**BAD_PARAMETER, **UNAUTHORIZED, **FORBIDDEN, **UNAVAILABLE}
+ORDER_PROBLEMS = {**BAD_PARAMETER, **UNAUTHORIZED, **FORBIDDEN, **CONFLICT, **UNAVAILABLE}
 ACCEPTED = {202: ResponseSpec(CommandRow, description="It waits or runs; its id is in the answer")}
 CANCEL_WAIT = 12.0
 KEEP_ALIVE = 15.0
@@ -170,7 +173,7 @@ def _place(before: str | None) -> tuple[int | None, str]:
     return int(moment), identity
 
 
-@get("/api/commands/{command_id:str}", summary="A command and its events", responses=QUERY_PROBLEMS)
+@get("/api/commands/{command_id:str}", summary="A command and its events", responses=DETAIL_PROBLEMS)
 async def one(command_bus: NamedDependency[CommandBus], command_id: FromPath[str]) -> CommandAnswer:
     """404 for an id that neither the ledger nor the bus knows."""
     row = await _found(command_bus, command_id)
@@ -188,7 +191,7 @@ async def _found(command_bus: CommandBus, command_id: str) -> CommandRow:
     "/api/commands/{command_id:str}",
     status_code=200,
     summary="Cancel a command",
-    responses={**ORDER_PROBLEMS, **ACCEPTED},
+    responses={**ORDER_PROBLEMS, **NOT_FOUND, **ACCEPTED},
 )
 async def cancel(
     request: Request[Any, Session, Any], command_bus: NamedDependency[CommandBus], command_id: FromPath[str]
@@ -209,7 +212,7 @@ async def cancel(
     media_type="text/event-stream",
     opt={STREAM: True},
     responses={
-        **QUERY_PROBLEMS,
+        **DETAIL_PROBLEMS,
         200: ResponseSpec(
             CommandEventRow,
             description="Server-sent events called `command`; the data of each is this. Ends with the command",

@@ -139,7 +139,7 @@ async def show(command_bus: NamedDependency[CommandBus], database: NamedDependen
     except BUS_TROUBLE as error:
         raise unavailable(f"The bus did not tell the settings: {error or type(error).__name__}.") from None
     config = own or AggregatorConfig()
-    kept = config.retention
+    kept = config.retention_in_force()
     return ConfigAnswer(
         version=config.version,
         retention=None if kept is None else RetentionBody(kept.raw, kept.minutes, kept.hours, kept.days),

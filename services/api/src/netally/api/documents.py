@@ -5,14 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Final
 
+import msgspec
 from litestar import Request, Response, Router, get
 from litestar.connection import ASGIConnection
 from litestar.exceptions import NotFoundException
 from litestar.handlers import BaseRouteHandler
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin, OpenAPIRenderPlugin
-from litestar.openapi.spec import Components, License, SecurityScheme
+from litestar.openapi.spec import Components, License, Schema, SecurityScheme
 from litestar.params import FromPath
+from litestar.plugins import OpenAPISchemaPlugin
+from litestar.typing import FieldDefinition
 
 from netally.api.access import COOKIE
 from netally.api.problems import UNAUTHORIZED
@@ -75,6 +78,26 @@ def asyncapi() -> Response[bytes]:
     """AsyncAPI 3.0 document of what goes over NATS, made from the code."""
     content = (Path(__file__).parent / "static" / "asyncapi.json").read_bytes()
     return Response(content, media_type="application/json", headers={"Cache-Control": "private, max-age=3600"})
+
+
+class StrictBodies(OpenAPISchemaPlugin):
+    """Says ``additionalProperties: false`` of Structs that take no unknown fields, which Litestar leaves out."""
+
+    def is_plugin_supported_field(self, field_definition: FieldDefinition) -> bool:
+        kind = field_definition.annotation
+        return (
+            isinstance(kind, type) and issubclass(kind, msgspec.Struct) and kind.__struct_config__.forbid_unknown_fields
+        )
+
+    def to_openapi_schema(self, field_definition: FieldDefinition, schema_creator: Any) -> Schema:
+        plain = next(
+            plugin
+            for plugin in schema_creator.plugins
+            if plugin is not self and schema_creator.plugin_supports_field(plugin, field_definition)
+        )
+        schema: Schema = plain.to_openapi_schema(field_definition, schema_creator)
+        schema.additional_properties = False
+        return schema
 
 
 def openapi_config() -> OpenAPIConfig:

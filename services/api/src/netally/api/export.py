@@ -20,7 +20,9 @@ from netally.api.database import Database
 from netally.api.guarding import STREAM
 from netally.api.problems import (
     BAD_PARAMETER,
-    QUERY_PROBLEMS,
+    CONFLICT,
+    DETAIL_PROBLEMS,
+    GONE,
     UNAUTHORIZED,
     UNAVAILABLE,
     ProblemError,
@@ -49,7 +51,7 @@ _FILE = ResponseSpec(bytes, description="The file", media_type="application/octe
     "/api/export",
     summary="Rows as a file",
     opt={STREAM: True},
-    responses={**BAD_PARAMETER, **UNAUTHORIZED, **UNAVAILABLE, 200: _FILE},
+    responses={**BAD_PARAMETER, **UNAUTHORIZED, **CONFLICT, **GONE, **UNAVAILABLE, 200: _FILE},
 )
 async def export(
     request: Request[Any, Session, Any],
@@ -86,15 +88,34 @@ async def export(
         "filter": filter_, "sha256": sha256,
     }  # fmt: skip
     arguments = await with_times(database, {name: value for name, value in given.items() if value})
-    row = await command_bus.order("export", arguments, actor=request.auth.actor, wait=LONGEST)
-    return await _file(command_bus, row)
+    ordering = asyncio.create_task(command_bus.order("export", arguments, actor=request.auth.actor, wait=LONGEST))
+    if not await _unless_client_leaves(ordering, request):
+        raise unavailable("The client has left.")
+    return await _file(command_bus, ordering.result())
+
+
+async def _unless_client_leaves(waiting: asyncio.Task[CommandRow], request: Request[Any, Any, Any]) -> bool:
+    """Wait; False, and it is cancelled, when the client leaves before the end."""
+
+    async def left() -> None:
+        while (await request.receive())["type"] != "http.disconnect":
+            pass
+
+    leaving = asyncio.create_task(left())
+    try:
+        await asyncio.wait((waiting, leaving), return_when=asyncio.FIRST_COMPLETED)
+        return waiting.done()
+    finally:
+        for task in (waiting, leaving):
+            task.cancel()
+        await asyncio.wait((waiting, leaving))
 
 
 @get(
     "/api/exports/{command_id:str}",
     summary="The file of an export",
     opt={STREAM: True},
-    responses={**QUERY_PROBLEMS, 200: _FILE},
+    responses={**DETAIL_PROBLEMS, **CONFLICT, **GONE, 200: _FILE},
 )
 async def download(command_bus: NamedDependency[CommandBus], command_id: FromPath[str]) -> Stream:
     """404 for an id that is no export, 410 when its file has gone."""
@@ -104,7 +125,7 @@ async def download(command_bus: NamedDependency[CommandBus], command_id: FromPat
     return await _file(command_bus, row)
 
 
-@get("/api/exports/{command_id:str}/manifest", summary="The manifest of an export", responses=QUERY_PROBLEMS)
+@get("/api/exports/{command_id:str}/manifest", summary="The manifest of an export", responses=DETAIL_PROBLEMS)
 async def manifest(command_bus: NamedDependency[CommandBus], command_id: FromPath[str]) -> dict[str, Any]:
     """What the file was made from: query, tier, completeness, rows, SHA-256."""
     row = await command_bus.row(command_id[:64].replace("\0", ""))

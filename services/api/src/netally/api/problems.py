@@ -141,5 +141,7 @@ REFUSED = {422: _response("The filter asks for what the figures of this range do
 NOT_FOUND = {404: _response("There is nothing with this id")}
 QUERY_PROBLEMS = {**BAD_PARAMETER, **UNAUTHORIZED, **REFUSED, **UNAVAILABLE}
 DETAIL_PROBLEMS = {**QUERY_PROBLEMS, **NOT_FOUND}
+CONFLICT = {409: _response("The key belongs to another command, or what was ordered cannot be done as things are")}
+GONE = {410: _response("It was there and is kept no more")}
 FORBIDDEN = {403: _response("The request comes from another site, or the actor may not do this")}
 TOO_MANY = {429: _response("Too many attempts; `Retry-After` says when to try again")}

@@ -38,7 +38,7 @@ from netally.capture.process_events import ProcessEvents
 from netally.capture.process_table import ProcessTable
 from netally.capture.publisher import Publisher
 from netally.capture.settings import Settings
-from netally.capture.settings_follow import SettingsFollower
+from netally.capture.settings_follow import SettingsFollower, remember, remembered
 from netally.capture.sock_diag import SocketDiag
 from netally.capture.sources import NOTHING, Sources
 from netally.capture.spool import Spool
@@ -111,7 +111,7 @@ class Agent:
         self._woken = asyncio.Event()
         """Something came that does not wait for the interval's end: a signal, or other settings."""
         self._started_level = log_level()
-        self._follower = SettingsFollower(self._host, lambda _: self._woken.set(), self._forget)
+        self._follower = SettingsFollower(self._host, self._heard, self._forget, remembered(settings.followed_path))
         self._followed = HostSettings()
         """The settings that are in force."""
         self._publisher.on_connected = self._follower.connected.set
@@ -128,6 +128,7 @@ class Agent:
         if self._settings.capture_port:
             probes = await serve_probes(self._settings.capture_port, self.waiting_for, host=self._settings.bind)
         try:
+            self._follow(self._follower.current)
             self._refresh_interfaces()
             # Once more: what passed before the rings were open is not measured.
             self._refresh_interfaces()
@@ -183,6 +184,10 @@ class Agent:
     def _end(self) -> None:
         self._stop.set()
         self._woken.set()
+
+    def _heard(self, wanted: HostSettings) -> None:
+        self._woken.set()
+        self._disk.submit(remember, self._settings.followed_path, wanted)
 
     def _follow(self, wanted: HostSettings) -> None:
         self._sources.pause(paused=wanted.paused)

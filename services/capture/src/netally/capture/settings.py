@@ -48,6 +48,11 @@ class Settings(msgspec.Struct, frozen=True):
         return (Path(self.data_dir) if self.data_dir else default_data_dir()) / "capture" / "spool.sqlite3"
 
     @property
+    def followed_path(self) -> Path:
+        """The settings that were followed last."""
+        return self.spool_path.with_name("followed.json")
+
+    @property
     def interface_names(self) -> list[str]:
         return [name.strip() for name in self.interfaces.split(",") if name.strip()]
 

@@ -1,14 +1,17 @@
 """Settings that others change while the agent runs, and the broadcasts it answers.
 
 In: the host's key of the bucket ``settings``, read at each (re)connection, and its republished subject. Out: each new
-`HostSettings`, given to the agent. No consumer is made on the server, so that none is blind after a restart.
+`HostSettings`, given to the agent. No consumer is made on the server, so that none is blind after a restart. What was
+followed last is kept in a file, so that a paused host stays paused when it starts while the bus is away.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Final
 
 import nats.errors
@@ -27,20 +30,51 @@ READ_AGAIN: Final = 0.5
 LOOK_EVERY: Final = 15.0
 """Seconds after which it is read whatever was heard."""
 
+NOTHING_SET: Final = HostSettings()
+
 log = structlog.get_logger()
 
 Forget = Callable[[Sequence[str]], dict[str, int]]
 """Drops caches (all when none is named); entries dropped by cache."""
 
 
-class SettingsFollower:
-    """``apply`` is called with every change. ``connected`` is set at each (re)connection by whoever owns the client."""
+def remembered(path: Path) -> HostSettings:
+    """What was followed last; the defaults when the file is not there or says nothing that can be understood."""
+    try:
+        return decode_json(path.read_bytes(), HostSettings)
+    except FileNotFoundError:
+        return NOTHING_SET
+    except (OSError, UndecodableError) as error:
+        log.warning("settings followed before cannot be read", path=str(path), reason=str(error))
+        return NOTHING_SET
 
-    def __init__(self, host: str, apply: Callable[[HostSettings], None], forget: Forget) -> None:
+
+def remember(path: Path, settings: HostSettings) -> None:
+    """Keep it for the next start: the file is replaced whole."""
+    beside = path.with_name(f"{path.name}.new")
+    try:
+        with beside.open("wb") as file:
+            file.write(encode_json(settings))
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(path)
+    except OSError as error:
+        log.warning("settings followed cannot be kept for the next start", path=str(path), reason=error.strerror)
+
+
+class SettingsFollower:
+    """``apply`` is called with every change. ``connected`` is set at each (re)connection by whoever owns the client.
+
+    ``current`` are the settings to begin with.
+    """
+
+    def __init__(
+        self, host: str, apply: Callable[[HostSettings], None], forget: Forget, current: HostSettings = NOTHING_SET
+    ) -> None:
         self._host = host
         self._apply = apply
         self._forget = forget
-        self.current = HostSettings()
+        self.current = current
         self.connected = asyncio.Event()
 
     async def run(self, client: Callable[[], Client | None]) -> None:
@@ -76,9 +110,10 @@ class SettingsFollower:
         except UndecodableError as error:
             log.warning("settings cannot be understood", reason=str(error))
             return
-        # What was heard meanwhile is newer than what was asked for before.
-        if found is not None and self.current.version == heard:
-            self._take(found)
+        # What was heard meanwhile is newer than what was asked for before. A bus that knows nothing of this host is
+        # another one, or has lost what it knew.
+        if self.current.version == heard:
+            self._take(found or NOTHING_SET)
 
     async def _heard(self, message: Msg) -> None:
         try:
