@@ -231,9 +231,11 @@ async def test_gaps_are_null_and_zeros_are_zero(loaded: Loaded) -> None:
         )
         ids = {one.id for one in loaded.traffic.hosts if one.kind == "agent" and host in (None, one.name)}
         measured: Counter[int] = Counter()
+        paused: set[int] = set()
         for row in loaded.traffic.coverage:
             if row.host_id in ids:
                 measured[row.time - row.time % 30_000] += row.measured_ms
+                paused |= {row.time - row.time % 30_000} if row.paused else set()
         points = answer["series"][0]["points"]
         assert len(points) == 300
         assert sum(point["bytes_in"] is None for point in points) >= 60  # the half hour before the first interval
@@ -241,6 +243,7 @@ async def test_gaps_are_null_and_zeros_are_zero(loaded: Loaded) -> None:
             share = measured[point["time"]] / (30_000 * len(ids))
             assert point["measured"] == pytest.approx(share)
             assert (point["bytes_in"] is None) == (share == 0)
+            assert point["paused"] == (point["time"] in paused)
 
 
 async def test_meta_tells_measured_share_and_missing_hosts(migrated_database_url: str) -> None:

@@ -20,10 +20,10 @@ def hour_of_points(split: str, **changes: Any) -> Any:
     database = ScriptedDatabase(
         fleet=[make_fleet_row(1, "a"), make_fleet_row(2, "b")],
         coverage_by_bucket=[
-            {"bin": START - 2 * HOUR, "host_id": 1, "measured_ms": 1_800_000},
-            {"bin": START - HOUR, "host_id": 1, "measured_ms": 900_000},
-            {"bin": START - HOUR // 2, "host_id": 2, "measured_ms": 1_800_000},
-            {"bin": START - HOUR // 2, "host_id": 99, "measured_ms": 1_800_000},
+            {"bin": START - 2 * HOUR, "host_id": 1, "measured_ms": 1_800_000, "paused": False},
+            {"bin": START - HOUR, "host_id": 1, "measured_ms": 900_000, "paused": True},
+            {"bin": START - HOUR // 2, "host_id": 2, "measured_ms": 1_800_000, "paused": False},
+            {"bin": START - HOUR // 2, "host_id": 99, "measured_ms": 1_800_000, "paused": False},
         ],
         **changes,
     )
@@ -48,6 +48,16 @@ async def test_a_measured_zero_is_0_and_a_gap_is_null() -> None:
         (0, 0.25),
         (0, 0.5),
     ]
+
+
+async def test_a_pause_is_told() -> None:
+    answer = await hour_of_points("host", timeline=[row(1, 1, "a", START - HOUR, 9), row(2, 2, "b", START - HOUR, 9)])
+    assert [[point.paused for point in series.points] for series in answer.series] == [
+        [False, False, True, False],
+        [False, False, False, False],
+    ]
+    (together,) = (await hour_of_points("none", timeline=[])).series
+    assert [point.paused for point in together.points] == [False, False, True, False]
 
 
 async def test_a_host_has_its_own_gaps() -> None:

@@ -22,7 +22,7 @@ def asked(held: int = 0, **changes: Any) -> tuple[ScriptedDatabase, Asking]:
         fleet=[make_fleet_row(1, "a")],
         tiers_held=tiers,
         timeline=[{"place": 1, "band": 0, "name": "", "bin": START - HOUR, "bytes_in": 5, "bytes_out": 3}],
-        coverage_by_bucket=[{"bin": START - HOUR, "host_id": 1, "measured_ms": HOUR}],
+        coverage_by_bucket=[{"bin": START - HOUR, "host_id": 1, "measured_ms": HOUR, "paused": False}],
     )
     return database, Asking(database.as_database(), lambda: START, EVERY_HOST, **changes)
 

@@ -90,6 +90,8 @@ class TimelinePoint(msgspec.Struct, frozen=True):
     bytes_out: int | None
     measured: float
     """Share (0 to 1) of the bucket's host-time that was measured."""
+    paused: bool = False
+    """Whether a host was paused within it: a reason why something is not measured."""
 
 
 class TimelineSeries(msgspec.Struct, frozen=True):

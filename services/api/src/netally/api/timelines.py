@@ -117,8 +117,12 @@ class Measured:
         self._lengths = {at: until - at for at, until in zip(starts, [*starts[1:], grid.span.end], strict=True)}
         self._of_host: dict[int, dict[int, int]] = {host.id: {} for host in fleet.hosts}
         self._of_all: dict[int, int] = {}
+        self._paused: set[tuple[int, int | None]] = set()
+        """(bucket, host), and (bucket, null) of any."""
         for row in rows:
             if row["host_id"] in self._of_host:
+                if row["paused"]:
+                    self._paused |= {(row["bin"], row["host_id"]), (row["bin"], None)}
                 self._of_host[row["host_id"]][row["bin"]] = row["measured_ms"]
                 self._of_all[row["bin"]] = self._of_all.get(row["bin"], 0) + row["measured_ms"]
 
@@ -142,7 +146,8 @@ class Measured:
         for at, length in self._lengths.items():
             share = min(known.get(at, 0) / (length * hosts), 1.0) if hosts else 0.0
             bytes_in, bytes_out = values.get(at, (0, 0) if share else (None, None))
-            made.append(TimelinePoint(time=at, bytes_in=bytes_in, bytes_out=bytes_out, measured=share))
+            paused = (at, host if alone else None) in self._paused
+            made.append(TimelinePoint(time=at, bytes_in=bytes_in, bytes_out=bytes_out, measured=share, paused=paused))
         return made
 
 

@@ -10,7 +10,7 @@ GROUP BY host_id;
 -- Buckets as in statement timeline.
 SELECT CASE WHEN :edges::timestamptz[] IS NULL THEN date_bin(make_interval(secs => :bucket_seconds::integer), bucket, 'epoch')
             ELSE (:edges)[width_bucket(bucket + make_interval(secs => :middle::integer), :edges)] END AS bin,
-       host_id, sum(measured_ms)::bigint AS measured_ms
+       host_id, sum(measured_ms)::bigint AS measured_ms, bool_or(paused) AS paused
 FROM coverage_tiers
 WHERE tier = :tier AND bucket >= :start AND bucket < :end AND host_id = ANY (:hosts::integer[])
 GROUP BY 1, 2;
