@@ -62,7 +62,7 @@ def read(browser: Browser, fake: FakeApi, url: str, **options: Any) -> tuple[Bro
     for name in FakeApi.__struct_fields__:
         if name != "live_streams":
             setattr(fake, name, getattr(fresh, name))
-    options = {"viewport": {"width": 1440, "height": 900}, "timezone_id": "Europe/Berlin", **options}
+    options = {"viewport": {"width": 1440, "height": 900}, "timezone_id": "Europe/Berlin", "locale": "en", **options}
     context = browser.new_context(**options)
     context.set_default_timeout(15_000)
     name, value = COOKIE.split("=")

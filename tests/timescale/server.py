@@ -13,8 +13,9 @@ from urllib.parse import urlsplit, urlunsplit
 import asyncpg
 import msgspec
 
+from tests.npm_package import node
 from tests.services import die_with_parent
-from tests.timescale.engine import FOLDER, node, package_directory
+from tests.timescale.engine import FOLDER, package_directory
 
 Source = Literal["url", "docker", "engine"]
 IMAGE = "timescale/timescaledb:2.23.1-pg17"

@@ -9,7 +9,8 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from tests.timescale.engine import integrity, pinned
+from tests.npm_package import integrity, pinned
+from tests.timescale.engine import FOLDER
 from tests.timescale.server import choose
 
 START = datetime(2026, 11, 22, tzinfo=UTC)
@@ -36,7 +37,7 @@ def test_a_changed_package_is_noticed(tmp_path: Path) -> None:
     archive = tmp_path / "x.tgz"
     archive.write_bytes(b"something else")
     assert integrity(archive).startswith("sha512-")
-    assert integrity(archive) != pinned().integrity
+    assert integrity(archive) != pinned(FOLDER / "engine.json").integrity
 
 
 async def test_a_hypertable_a_copy_and_an_aggregate(timescale_url: str) -> None:

@@ -1,0 +1,153 @@
+"""What holds for every page, in both themes: axe-core finds nothing, the console is clean, nothing comes from
+elsewhere, nothing jumps, a phone needs no sideways scrolling, and a page weighs at most 250 kB.
+
+A new page, or a state of one, is a row of ``CASES``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+from playwright.sync_api import Browser, Page
+
+from tests.e2e.test_pages import Reading, chromium, read, served  # noqa: F401  (fixtures)
+from tests.fake_api import FakeApi
+from tests.npm_package import package_directory, pinned
+
+pytestmark = pytest.mark.browser
+
+MOST_BYTES = 250_000
+MOST_SHIFT = 0.1
+WCAG = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+
+SHIFTS = """window.shift = 0; new PerformanceObserver((list) => {
+    for (const entry of list.getEntries()) if (!entry.hadRecentInput) window.shift += entry.value;
+}).observe({type: "layout-shift", buffered: true});"""
+
+FINDINGS = """async (tags) =>
+    (await axe.run(document, {runOnly: tags, resultTypes: ["violations"]})).violations.flatMap((found) =>
+        found.nodes.map((node) => `${found.id}: ${node.target} ${node.failureSummary}`))"""
+
+WEIGHT = """() => performance.getEntriesByType("resource").concat(performance.getEntriesByType("navigation"))
+    .reduce((sum, entry) => sum + entry.encodedBodySize, 0)"""
+
+
+def as_it_is(fake: FakeApi) -> None:
+    """The API answers and has figures."""
+
+
+def nothing_yet(fake: FakeApi) -> None:
+    fake.hosts, fake.apps, fake.domains, fake.more_apps, fake.measured_share = [], [], [], 0, 0.0
+
+
+def two_of_five(fake: FakeApi) -> None:
+    fake.hosts = ["gw-berlin", "nas-01", "build-02", "lap-03", "lap-04"]
+    fake.silent = ["build-02", "lap-03", "lap-04"]
+    fake.measured_share = 0.4
+
+
+def late(fake: FakeApi) -> None:
+    fake.late_seconds = 900
+
+
+class Case(msgspec.Struct, frozen=True):
+    """A page in a state."""
+
+    path: str
+    state: Callable[[FakeApi], None] = as_it_is
+    status: int = 200
+
+    @property
+    def name(self) -> str:
+        state = "" if self.state is as_it_is else f" {self.state.__name__}"
+        return f"{self.path}{state}"
+
+
+CASES = [
+    Case("/?range=24h"),
+    Case("/", nothing_yet),
+    Case("/", two_of_five),
+    Case("/?range=1h", late),
+    Case("/applications"),
+    Case("/applications", nothing_yet),
+    Case("/domains"),
+    Case("/hosts"),
+    Case("/hosts", two_of_five),
+    Case("/operations"),
+    Case("/login"),
+    Case("/no-such-page", status=404),
+    Case("/?range=2h", status=400),
+]
+
+
+@pytest.fixture(scope="module")
+def axe() -> str:
+    """The text of the script."""
+    return (package_directory(pinned(Path(__file__).parent / "axe.json")) / "axe.min.js").read_text()
+
+
+@pytest.fixture(scope="module")
+def reader(chromium: Browser, served: tuple[FakeApi, str]) -> Iterator[Reading]:  # noqa: F811
+    """One browser for all cases: a case costs a page, not a start."""
+    context, reading = read(chromium, *served)
+    context.add_init_script(SHIFTS)
+    yield reading
+    context.close()
+
+
+def settled(page: Page) -> None:
+    """Until fonts are there and the charts have drawn themselves."""
+    page.evaluate("document.fonts.ready")
+    page.wait_for_function(
+        "[...document.querySelectorAll('traffic-chart')].every((chart) => chart.querySelector('canvas'))"
+    )
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_a_page_keeps_the_rules(
+    case: Case,
+    reader: Reading,
+    axe: str,
+    served: tuple[FakeApi, str],  # noqa: F811
+) -> None:
+    fake, url = served
+    fresh = FakeApi()
+    for name in FakeApi.__struct_fields__:
+        if name != "live_streams":
+            setattr(fake, name, getattr(fresh, name))
+    case.state(fake)
+    page = reader.page
+    page.set_viewport_size({"width": 1440, "height": 900})
+    page.emulate_media(color_scheme="light")
+    reader.faults.clear()
+    reader.origins.clear()
+    answer = page.goto(url + case.path)
+    assert answer is not None
+    assert answer.status == case.status
+    settled(page)
+    weight = page.evaluate(WEIGHT)
+    assert weight < MOST_BYTES, f"the page weighs {weight} bytes"
+    page.evaluate(axe)
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme)
+        settled(page)
+        assert page.evaluate(FINDINGS, WCAG) == [], scheme
+    assert page.evaluate("window.shift") < MOST_SHIFT
+    page.set_viewport_size({"width": 390, "height": 844})
+    settled(page)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    assert page.evaluate(FINDINGS, WCAG) == [], "on a phone"
+    # A page that is an error is one in the console as well.
+    assert [fault for fault in reader.faults if f"{case.status}" not in fault or case.status == 200] == []
+    assert reader.origins == {url}
+
+
+def test_axe_would_find_something(reader: Reading, axe: str, served: tuple[FakeApi, str]) -> None:  # noqa: F811
+    page = reader.page
+    page.goto(served[1] + "/login")
+    page.evaluate(axe)
+    page.evaluate("document.querySelector('main').append(document.createElement('img'))")
+    assert [found.partition(":")[0] for found in page.evaluate(FINDINGS, WCAG)] == ["image-alt"]
