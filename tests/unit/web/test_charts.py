@@ -154,3 +154,21 @@ def test_ticks_are_round_local_times() -> None:
     assert [words for _, words, _ in charts.tick_times(START, START + 6 * HOUR, kolkata)] == [
         "06:00", "07:00", "08:00", "09:00", "10:00", "11:00",
     ]  # fmt: skip
+
+
+def test_a_gap_says_why_as_far_as_it_is_known() -> None:
+    def reasons(*paused: bool | None) -> list[str]:
+        """One bucket each: null is measured, else whether it was paused."""
+        points = [
+            TimelinePoint(START + index * 60_000, 1, 1, 1.0)
+            if each is None
+            else TimelinePoint(START + index * 60_000, None, None, 0.0, each)
+            for index, each in enumerate(paused)
+        ]
+        end = START + len(points) * 60_000
+        found = TimelineAnswer(60, [TimelineSeries("all", points)], Meta("raw", START, end, 1, 1, [], end, 1.0, 1))
+        return [gap.words[2] for gap in timeline(found, UTC, NOW).gaps]
+
+    assert reasons(None, True, True, None) == ["paused"]
+    assert reasons(None, False, None) == ["no host reported"]
+    assert reasons(None, True, False, None, True, None) == ["paused or no report", "paused"]

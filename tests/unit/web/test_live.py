@@ -32,7 +32,7 @@ def test_the_figures_of_now() -> None:
     live = board(mover("curl", 3_000_000))
     view = live.view()
     assert (view.reading_in.figure, view.reading_in.unit) == ("8.0", "Mbit/s")
-    assert view.reading_in.bytes_words == "1.0\u00a0MB/s"
+    assert view.reading_in.other_words == "1.0\u00a0MB/s"
     live.update(event(1, rate=None))
     view = live.view()
     assert view.reading_in.figure == "–"

@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from netally.contracts.queries import TimelineAnswer, TimelinePoint
-from netally.web.figures import DAYS, MONTHS, NBSP, Unit, in_unit, local, moment, rate, rate_unit, span
+from netally.web.figures import DAYS, NBSP, STYLE, Unit, clock, day, in_unit, local, moment, rate, rate_unit, span
 
 HEIGHT = 300
 """Height of the timeline's drawing; the axis lies in its middle."""
@@ -187,7 +187,7 @@ def timeline(answer: TimelineAnswer, zone: ZoneInfo, now: int, *, split: str = "
         for first, length in runs([point.bytes_in is None for point in told])
     ]
     ticks = tick_times(start, end, zone)
-    gap_words = [["Not measured", span(a, b, zone, now), "no host reported"] for a, b in gaps]
+    gap_words = [["Not measured", span(a, b, zone, now), _why(told, a, b)] for a, b in gaps]
     # Worth a mark only where data is still missing: not within a gap, and not in the bucket that is being filled.
     late = until is not None and start <= until < end - width * 1000 and not any(a <= until <= b for a, b in gaps)
     cut = until if late else None
@@ -221,6 +221,8 @@ def timeline(answer: TimelineAnswer, zone: ZoneInfo, now: int, *, split: str = "
             "unit": unit.symbol,
             "decimals": unit.decimals,
             "zone": zone.key,
+            "locale": "en-US" if STYLE.get().dates == "month" else "en-GB",
+            "marks": [STYLE.get().thousands, STYLE.get().point],
             "bucket": width,
             "top": top,
             "end": end // 1000,
@@ -240,6 +242,14 @@ def timeline(answer: TimelineAnswer, zone: ZoneInfo, now: int, *, split: str = "
             "until": None if cut is None else [cut // 1000, cut_words],
         },
     )
+
+
+def _why(points: Sequence[TimelinePoint], start: int, end: int) -> str:
+    """The reason of a gap, as far as it is known."""
+    within = [point.paused for point in points if start <= point.time < end]
+    if all(within):
+        return "paused"
+    return "paused or no report" if any(within) else "no host reported"
 
 
 def nice_ceiling(value: float) -> float:
@@ -264,6 +274,7 @@ def _summed(series: Sequence[Sequence[TimelinePoint]]) -> list[TimelinePoint]:
             _sum([point.bytes_in for point in column]),
             _sum([point.bytes_out for point in column]),
             max(point.measured for point in column),
+            any(point.paused for point in column),
         )
         for column in zip(*series, strict=True)
     ]
@@ -382,11 +393,11 @@ def tick_times(start: int, end: int, zone: ZoneInfo) -> list[tuple[int, str, boo
         at = local(round(time * 1000), zone)
         midnight = at.hour == 0 and at.minute == 0
         if step > 604800:
-            words = f"{at.day} {MONTHS[at.month - 1]}"
+            words = day(at, year=False)
         elif step >= 86400 or midnight:
             words = f"{DAYS[at.weekday()]} {at.day}"
         else:
-            words = f"{at:%H:%M:%S}" if step < 60 else f"{at:%H:%M}"
+            words = clock(at, seconds=step < 60)
         if 0.02 < (time * 1000 - start) / (end - start) < 0.95:
             ticks.append((round(time * 1000), words, midnight and step < 86400))
         time += step
@@ -408,11 +419,13 @@ def _figure_rows(points: Sequence[TimelinePoint], step: int, width: int, zone: Z
         chunk = points[first : first + step]
         measured = sum(point.measured for point in chunk) / len(chunk)
         if measured <= 0:
-            coverage = "not measured"
+            coverage = f"not measured: {_why(chunk, chunk[0].time, chunk[-1].time + 1)}"
         elif measured >= 0.99:
             coverage = "all hosts"
         else:
-            coverage = f"{measured * 100:.0f}{NBSP}% of host-time"
+            coverage = (
+                f"{measured * 100:.0f}{NBSP}% of host-time{', paused' if any(point.paused for point in chunk) else ''}"
+            )
         rows.append(
             FigureRow(
                 span(chunk[0].time, chunk[-1].time + width * 1000, zone, now),

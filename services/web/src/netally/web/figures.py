@@ -1,8 +1,9 @@
 """How numbers and times are written. Every figure on every page goes through here.
 
-Amounts are bytes in powers of 1000, rates are written in bits, both with one decimal. A column of a table has one
-unit, chosen by its largest value. Unknown is an en dash, a true zero ``0.0``, anything smaller than the last digit
-``<0.1``. A thin space parts thousands, a no-break space stands before a unit.
+Amounts are bytes in powers of 1000, rates are written in bits unless the viewer wants bytes, both with one decimal.
+A column of a table has one unit, chosen by its largest value. Unknown is an en dash, a true zero ``0.0``, anything
+smaller than the last digit ``<0.1``. A no-break space stands before a unit. The viewer's ``Style`` says what parts
+thousands and decimals, and how dates and clocks read; without one a thin space, a point, ``19 Nov 2026`` and 24 hours.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import datetime as dt
 import math
 from collections.abc import Iterable, Sequence
+from contextvars import ContextVar
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -20,6 +22,22 @@ UNKNOWN = "–"
 
 DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+
+
+class Style(msgspec.Struct, frozen=True):
+    """How a viewer wants figures written."""
+
+    rates_in_bytes: bool = False
+    thousands: str = THIN
+    point: str = "."
+    dates: str = "day"
+    """``day`` (19 Nov 2026), ``month`` (Nov 19, 2026) or ``iso`` (2026-11-19)."""
+    hours: int = 24
+
+
+PLAIN = Style()
+STYLE: ContextVar[Style] = ContextVar("style", default=PLAIN)
+"""Of the visit that is being answered. A context variable, because every figure of a page has the same one."""
 
 
 class Unit(msgspec.Struct, frozen=True):
@@ -66,13 +84,15 @@ def amount_unit(values: Iterable[float | None]) -> Unit:
 
 
 def rate_unit(values: Iterable[float | None]) -> Unit:
-    """Unit for a column of rates in bytes/s; it is one of bits."""
-    return _choose(RATES, values)
+    """Unit for a column of rates in bytes/s; it is one of bits unless the viewer wants bytes."""
+    return _choose(BYTE_RATES if STYLE.get().rates_in_bytes else RATES, values)
 
 
 def group(number: float, decimals: int = 0) -> str:
     """``1 012.6`` with a thin space, and a true minus."""
-    return f"{number:,.{decimals}f}".replace(",", THIN).replace("-", "−")
+    style = STYLE.get()
+    whole, _, part = f"{number:,.{decimals}f}".partition(".")
+    return whole.replace(",", style.thousands).replace("-", "−") + (f"{style.point}{part}" if part else "")
 
 
 def count(number: int) -> str:
@@ -87,7 +107,7 @@ def in_unit(value: float | None, unit: Unit) -> str:
     scaled = value / unit.size
     smallest = 10**-unit.decimals
     if 0 < scaled < smallest / 2:
-        return f"<{smallest:.{unit.decimals}f}"
+        return f"<{group(smallest, unit.decimals)}"
     return group(scaled, unit.decimals)
 
 
@@ -107,15 +127,15 @@ def rate(value: float | None) -> str:
     """``90.0 Mbit/s``, ``165 Mbit/s`` of a rate in bytes/s."""
     if value is None:
         return UNKNOWN
-    unit = _choose(RATES, [value])
+    unit = rate_unit([value])
     if value / unit.size >= 99.95:
         unit = msgspec.structs.replace(unit, decimals=0)
     return f"{in_unit(value, unit)}{NBSP}{unit.symbol}"
 
 
-def byte_rate(value: float | None) -> str:
-    """``11.2 MB/s``."""
-    return _with_unit(value, BYTE_RATES)
+def other_rate(value: float | None) -> str:
+    """``11.2 MB/s``: the rate in what the viewer did not choose."""
+    return _with_unit(value, RATES if STYLE.get().rates_in_bytes else BYTE_RATES)
 
 
 def bound(measured_share: float | None) -> str:
@@ -128,10 +148,10 @@ def percent(share: float | None) -> str:
     if share is None:
         return UNKNOWN
     if 0 < share < 0.001:
-        return f"<0.1{NBSP}%"
+        return f"<{group(0.1, 1)}{NBSP}%"
     # The small addend undoes binary representation (0.955 * 1000 is 954.99…), not rounding.
     tenths = math.floor(min(max(share, 0.0), 1.0) * 1000 + 1e-9)
-    return f"100{NBSP}%" if tenths == 1000 else f"{tenths / 10:.1f}{NBSP}%"
+    return f"100{NBSP}%" if tenths == 1000 else f"{group(tenths / 10, 1)}{NBSP}%"
 
 
 def shares(values: Sequence[float]) -> list[str]:
@@ -145,7 +165,8 @@ def shares(values: Sequence[float]) -> list[str]:
     for index in by_remainder[: 1000 - sum(tenths)]:
         tenths[index] += 1
     return [
-        "<0.1" if part == 0 and value > 0 else f"{part / 10:.1f}" for part, value in zip(tenths, values, strict=True)
+        f"<{group(0.1, 1)}" if part == 0 and value > 0 else group(part / 10, 1)
+        for part, value in zip(tenths, values, strict=True)
     ]
 
 
@@ -179,31 +200,44 @@ def iso(ms: int, zone: ZoneInfo) -> str:
     return local(ms, zone).isoformat(timespec="seconds")
 
 
+def clock(time: dt.datetime, *, seconds: bool = False) -> str:
+    """``14:05``, ``14:05:09``; ``2:05 PM`` for who reads it so."""
+    if STYLE.get().hours == 24:
+        return f"{time:%H:%M:%S}" if seconds else f"{time:%H:%M}"
+    rest = f"{time:%M:%S}" if seconds else f"{time:%M}"
+    return f"{time.hour % 12 or 12}:{rest}{NBSP}{'AM' if time.hour < 12 else 'PM'}"
+
+
+def day(time: dt.datetime, *, year: bool) -> str:
+    """``19 Nov 2026``, ``19 Nov``."""
+    dates = STYLE.get().dates
+    if dates == "iso":
+        return f"{time:%Y-%m-%d}" if year else f"{time:%m-%d}"
+    month = MONTHS[time.month - 1]
+    if dates == "month":
+        return f"{month}{NBSP}{time.day}" + (f",{NBSP}{time.year}" if year else "")
+    return f"{time.day}{NBSP}{month}" + (f"{NBSP}{time.year}" if year else "")
+
+
 def moment(ms: int | None, zone: ZoneInfo, now: int, *, seconds: bool = False) -> str:
     """``14:05`` today, ``Wed 17:12`` within six days, else ``19 Nov 2026``."""
     if ms is None:
         return UNKNOWN
     time = local(ms, zone)
     days = (local(now, zone).date() - time.date()).days
-    clock = f"{time:%H:%M:%S}" if seconds else f"{time:%H:%M}"
     if days == 0:
-        return clock
+        return clock(time, seconds=seconds)
     if 0 < days < 7:
-        return f"{DAYS[time.weekday()]}{NBSP}{clock}"
-    return f"{time.day}{NBSP}{MONTHS[time.month - 1]}{NBSP}{time.year}"
+        return f"{DAYS[time.weekday()]}{NBSP}{clock(time, seconds=seconds)}"
+    return day(time, year=True)
 
 
 def span(start: int, end: int, zone: ZoneInfo, now: int) -> str:
     """``13:15–14:15`` within today, else ``18 Nov 14:15 – 19 Nov 14:15``, with the year unless it is this one."""
     first, last, today = local(start, zone), local(end, zone), local(now, zone).date()
     if first.date() == last.date() == today:
-        return f"{first:%H:%M}–{last:%H:%M}"
-
-    def full(time: dt.datetime) -> str:
-        year = f"{NBSP}{time.year}" if time.year != today.year else ""
-        return f"{time.day}{NBSP}{MONTHS[time.month - 1]}{year}{NBSP}{time:%H:%M}"
-
-    return f"{full(first)} – {full(last)}"
+        return f"{clock(first)}–{clock(last)}"
+    return " – ".join(f"{day(time, year=time.year != today.year)}{NBSP}{clock(time)}" for time in (first, last))
 
 
 def zone_words(zone: ZoneInfo, now: int) -> str:

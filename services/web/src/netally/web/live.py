@@ -8,7 +8,7 @@ import msgspec
 
 from netally.contracts.queries import BandwidthAnswer, LiveEvent, Mover
 from netally.web.charts import Spark, spark
-from netally.web.figures import Unit, amount_unit, byte_rate, in_unit, rate_unit
+from netally.web.figures import Unit, amount_unit, in_unit, other_rate, rate_unit
 
 SECONDS = 60
 ROWS = 10
@@ -23,7 +23,7 @@ class Reading(msgspec.Struct, frozen=True):
 
     figure: str
     unit: str
-    bytes_words: str
+    other_words: str
     spark: Spark
 
 
@@ -158,4 +158,4 @@ class LiveBoard:
 
 def _reading(value: float | None, history: list[float | None]) -> Reading:
     unit = rate_unit([value])
-    return Reading(in_unit(value, unit), unit.symbol, byte_rate(value), spark(history))
+    return Reading(in_unit(value, unit), unit.symbol, other_rate(value), spark(history))

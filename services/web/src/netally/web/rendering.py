@@ -10,6 +10,7 @@ import jinja2
 import msgspec
 
 from netally.web import figures
+from netally.web.appearance import THEMES
 from netally.web.assets import url_of
 
 
@@ -31,8 +32,6 @@ NAVIGATION = (
 )
 """Pages that exist, in the order of the menu."""
 
-THEMES = ("system", "light", "dark")
-
 
 class Frame(msgspec.Struct, frozen=True):
     """What the frame around a page shows."""
@@ -52,6 +51,8 @@ class Frame(msgspec.Struct, frozen=True):
     signed_in: bool = True
     query: str = ""
     """Query of the shown range, so that the menu keeps it."""
+    rates: str = "bit/s"
+    """Unit of rates, as it was chosen."""
 
 
 def environment() -> jinja2.Environment:

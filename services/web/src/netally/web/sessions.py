@@ -8,7 +8,7 @@ from litestar.response import Redirect
 from litestar.response.base import ASGIResponse
 
 from netally.web.api_client import ApiProblem
-from netally.web.rendering import THEMES
+from netally.web.appearance import COOKIE_SECONDS, choices
 from netally.web.security import local_path, same_origin
 from netally.web.visits import AnyRequest, Visit, visit_of
 
@@ -77,13 +77,13 @@ async def logout(request: AnyRequest) -> ASGIResponse:
 
 @post("/appearance", include_in_schema=False, status_code=303)
 async def appearance(request: AnyRequest, data: Form) -> Response[None]:
-    """Light, dark or as the system: kept in a cookie, so that the server writes it and nothing flashes."""
+    """Theme, units, zone and locale: kept in cookies, so that the server writes them and nothing flashes."""
     if not same_origin(request):
         raise ApiProblem(403, "The form was sent from another site.")
-    theme = data.get("theme", "system")
     answer: Response[None] = Redirect(local_path(data.get("back", "/")), status_code=303)
-    if theme in THEMES:
-        answer.set_cookie("theme", theme, max_age=365 * 86400, samesite="lax", path="/", httponly=True)
+    for name, value in choices(data).items():
+        age = COOKIE_SECONDS if value else 0
+        answer.set_cookie(name, value, max_age=age, samesite="lax", path="/", httponly=True)
     return answer
 
 

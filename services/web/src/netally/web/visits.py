@@ -13,9 +13,10 @@ import msgspec
 from litestar import MediaType, Request, Response
 
 from netally.web.api_client import ApiClient, Reader
-from netally.web.figures import zone_words
+from netally.web.appearance import THEMES, UNITS, style_of
+from netally.web.figures import STYLE, zone_words
 from netally.web.ranges import find_zone
-from netally.web.rendering import THEMES, Frame, render
+from netally.web.rendering import Frame, render
 
 VERSION = version("netally-web")
 
@@ -57,6 +58,7 @@ class Visit(msgspec.Struct, frozen=True):
             f"{url.path}?{url.query}" if url.query else url.path,
             signed_in,
             query,
+            UNITS["bytes" if STYLE.get().rates_in_bytes else "bits"],
         )
 
     def page(
@@ -74,9 +76,10 @@ class Visit(msgspec.Struct, frozen=True):
 def visit_of(request: AnyRequest) -> Visit:
     """The visit a request makes."""
     state = request.app.state
-    chosen = find_zone(request.cookies.get("tz", "").replace("%2F", "/"))
+    chosen = _zone_of(request, "zone") or _zone_of(request, "tz")
     theme = request.cookies.get("theme", "system")
     headers = request.headers
+    STYLE.set(style_of(request.cookies, headers.get("accept-language", "")))
     reader = Reader(
         request_id=_request_id(request),
         cookie=headers.get("cookie", ""),
@@ -95,6 +98,11 @@ def visit_of(request: AnyRequest) -> Visit:
         theme if theme in THEMES else "system",
         state.clock(),
     )
+
+
+def _zone_of(request: AnyRequest, cookie: str) -> ZoneInfo | None:
+    """Zone of a cookie: ``zone`` is one that was chosen, ``tz`` what the browser told."""
+    return find_zone(request.cookies.get(cookie, "").replace("%2F", "/"))
 
 
 def _request_id(request: AnyRequest) -> str:

@@ -1,5 +1,6 @@
-// <traffic-chart data-from="id of the JSON" data-legend="id of the table">: the timeline, in above and out below the
-// axis. The server has drawn it as SVG already; this draws it again with a cursor, zoom by dragging, and keys.
+// <traffic-chart data-from="id of the JSON" data-legend="id of the table">: a timeline, in above and out below the
+// axis. The server has drawn it as SVG already; this draws it again with a cursor, zoom by dragging, and keys. The cursor
+// is one for all charts of the page: each legend then shows its own values at that time.
 "use strict";
 
 (() => {
@@ -117,6 +118,8 @@
           points: {show: false},
           drag: {x: true, y: false, setScale: false},
           bind: {dblclick: () => () => this.wider()},
+          // By time, since charts may differ in length and width of their steps. What is selected stays each one's own.
+          sync: {key: "page", scales: ["x", null], filters: {pub: (type) => type === "mousemove" || type === "mouseleave"}},
         },
         hooks: {
           drawAxes: [(plot) => this.words(plot)],
@@ -231,8 +234,10 @@
     number(value) {
       if (value == null) return "–";
       const least = 10 ** -this.chart.decimals;
-      if (value > 0 && value < least / 2) return `<${least}`;
-      return value.toFixed(this.chart.decimals).replace(/\B(?=(\d{3})+(?!\d))/g, "\u2009");
+      const [thousands, point] = this.chart.marks;
+      if (value > 0 && value < least / 2) return `<${String(least).replace(".", point)}`;
+      const [whole, part] = value.toFixed(this.chart.decimals).split(".");
+      return whole.replace(/\B(?=(\d{3})+$)/g, thousands) + (part ? point + part : "");
     }
 
     // The table beside the chart: the values at the cursor, the means of the range when there is none.
@@ -250,7 +255,7 @@
       const clock = this.chart.bucket >= 86400
         ? {day: "numeric", month: "short"}
         : {weekday: "short", hour: "2-digit", minute: "2-digit", ...(this.chart.bucket < 60 ? {second: "2-digit"} : {})};
-      write(head, from.toLocaleString("en-GB", {...clock, timeZone: this.chart.zone}));
+      write(head, from.toLocaleString(this.chart.locale, {...clock, timeZone: this.chart.zone}));
       const totals = [0, 0];
       const rows = table.tBodies[0].rows;
       this.chart.bands.forEach((band, row) => {
@@ -274,8 +279,7 @@
       const to = nearest(value(plot.select.left + plot.select.width)) + bucket;
       if (to - from < 60) return this.clear();
       const write = (time) => new Date(time * 1000).toISOString().replace(/(:00)?\.000Z$/, "Z");
-      const url = new URL(location.href);
-      url.search = `?from=${write(from)}&to=${write(Math.min(to, chart.end))}`;
+  XX
       location.assign(url);
     }
 
