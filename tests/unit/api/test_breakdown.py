@@ -32,7 +32,7 @@ async def ask(by: str, **parameters: Any) -> tuple[ScriptedDatabase, BreakdownAn
             {"place": 0, "bin": NOW - 2 * MINUTE, "bytes_in": 10, "bytes_out": 0},
             {"place": 1, "bin": NOW - 2 * MINUTE, "bytes_in": 60, "bytes_out": 0},
         ],
-        coverage_by_bucket=[{"bin": NOW - 2 * MINUTE, "host_id": 2, "measured_ms": MINUTE}],
+        coverage_by_bucket=[{"bin": NOW - 2 * MINUTE, "host_id": 2, "measured_ms": MINUTE, "paused": False}],
         apps=[{"id": 7, "name": "curl", "executable": "/usr/bin/curl", "username": "ada"}],
         host_names=[{"id": 1, "name": "a"}, {"id": 2, "name": "b"}],
     )
