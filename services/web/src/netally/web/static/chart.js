@@ -279,7 +279,12 @@
       const to = nearest(value(plot.select.left + plot.select.width)) + bucket;
       if (to - from < 60) return this.clear();
       const write = (time) => new Date(time * 1000).toISOString().replace(/(:00)?\.000Z$/, "Z");
-  XX
+      // The page's other parameters stay, a filter for one; a page of a list counts from its start again.
+      const kept = new URLSearchParams(location.search);
+      for (const name of ["range", "from", "to", "tz", "page"]) kept.delete(name);
+      const rest = kept.toString();
+      const url = new URL(location.href);
+      url.search = `?from=${write(from)}&to=${write(Math.min(to, chart.end))}${rest && `&${rest}`}`;
       location.assign(url);
     }
 
