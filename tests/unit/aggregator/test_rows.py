@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import pytest
 
 from netally.aggregator import rows
@@ -34,9 +36,9 @@ def unpacked(image: bytes) -> list[tables.Row]:
         return int.from_bytes(image[at - size : at], "big", signed=True)
 
     while at < len(image):
-        assert number(2) == len(tables.FLOW.columns)
+        assert number(2) == len(rows.IMAGE.columns)
         row: list[object] = []
-        for column in tables.FLOW.columns:
+        for column in rows.IMAGE.columns:
             size = number(4)
             if size < 0:
                 row.append(None)
@@ -53,7 +55,7 @@ def test_a_record_becomes_a_row_with_the_ids_of_its_names() -> None:
     record = make_flow_record(app=1, domain=2, site=1, remote=packed("2001:db8::1"), retrans=9, server_port=8443)
     batch = make_batch([record], domains=["a.example", "b.example"])
     (row,) = unpacked(rows.flow_image(batch, START, 7, [0, 70], [0, 80, 81], NOW))
-    assert named(tables.FLOW, row) == {
+    assert named(rows.IMAGE, row) == {
         "time": START,
         "host_id": 7,
         "app_id": 70,
@@ -76,24 +78,32 @@ def test_a_record_becomes_a_row_with_the_ids_of_its_names() -> None:
     }
 
 
-def test_rows_of_every_shape_follow_each_other() -> None:
+def test_a_row_has_every_column_once() -> None:
+    assert sorted(rows.IMAGE.columns) == sorted(tables.FLOW.columns)
+
+
+def test_rows_of_every_shape_are_there() -> None:
     records = [
         make_flow_record(remote=packed(address), retrans=retrans, bytes_in=2**46)
         for address in ("203.0.113.7", "2001:db8::1")
         for retrans in (None, 0, 2**46)
     ]
     found = [
-        named(tables.FLOW, row) for row in unpacked(rows.flow_image(make_batch(records), START, 7, [0, 1], [0, 1], NOW))
+        named(rows.IMAGE, row) for row in unpacked(rows.flow_image(make_batch(records), START, 7, [0, 9], [0, 8], NOW))
     ]
-    assert [(row["remote"], row["retrans"], row["bytes_in"]) for row in found] == [
+    # Rows of one shape stand together, so the order is another.
+    assert Counter((row["remote"], row["retrans"], row["bytes_in"]) for row in found) == Counter(
         (record.remote, record.retrans, record.bytes_in) for record in records
-    ]
+    )
+    assert {(row["app_id"], row["domain_id"], row["site_id"], row["host_id"], row["time"]) for row in found} == {
+        (9, 8, 0, 7, START)
+    }
 
 
 def test_what_is_unknown_has_id_0() -> None:
     batch = make_batch([make_flow_record(app=0, domain=0)])
     (row,) = unpacked(rows.flow_image(batch, START, 7, [0, 70], [0, 80], NOW))
-    assert (named(tables.FLOW, row)["app_id"], named(tables.FLOW, row)["domain_id"]) == (0, 0)
+    assert (named(rows.IMAGE, row)["app_id"], named(rows.IMAGE, row)["domain_id"]) == (0, 0)
 
 
 def test_a_tally_keeps_its_sign() -> None:

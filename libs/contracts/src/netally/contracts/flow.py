@@ -32,7 +32,7 @@ Amount = Annotated[int, Meta(ge=0, le=MAX_AMOUNT)]
 Difference = Annotated[int, Meta(ge=-MAX_AMOUNT, le=MAX_AMOUNT)]
 
 
-class App(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=False):
+class App(msgspec.Struct, frozen=True, array_like=True, gc=False, forbid_unknown_fields=False):
     """An application as the agent names it. Two apps are the same when all fields are."""
 
     name: Name

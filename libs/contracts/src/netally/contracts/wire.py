@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from operator import attrgetter
 from typing import Final, TypeVar
 
 import msgspec
 import zstandard
 
-from netally.contracts.flow import BATCH_VERSION, INTERVALS, MAX_RECORDS, App, FlowsObserved
+from netally.contracts.flow import BATCH_VERSION, INTERVALS, MAX_RECORDS, FlowsObserved
 
 ENCODING_HEADER: Final = "Content-Encoding"
 ZSTD: Final = "zstd"
@@ -24,6 +25,7 @@ _compressor = zstandard.ZstdCompressor(level=1, write_content_size=True)
 _json_encoder = msgspec.json.Encoder()
 
 _app_of, _domain_of, _site_of, _remote_of = (attrgetter(name) for name in ("app", "domain", "site", "remote"))
+_parts = attrgetter("name", "executable", "user", "unit", "container")
 
 
 _BROKEN = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
@@ -84,7 +86,7 @@ def _check_batch(batch: FlowsObserved) -> None:
     coverage = batch.coverage
     if coverage.part >= coverage.parts:
         raise UndecodableError(f"part {coverage.part} of {coverage.parts}")
-    if any("\0" in name for name in batch.domains) or any("\0" in "".join(names) for names in map(_parts, batch.apps)):
+    if "\0" in "".join(batch.domains) or "\0" in "".join(chain.from_iterable(map(_parts, batch.apps))):
         raise UndecodableError("a name holds a NUL")
     if any("\0" in row.interface for row in batch.tally):
         raise UndecodableError("an interface name holds a NUL")
@@ -96,10 +98,6 @@ def _check_batch(batch: FlowsObserved) -> None:
         raise UndecodableError("a record points outside the tables of its batch")
     if strange := set(map(len, map(_remote_of, records))) - {4, 16}:
         raise UndecodableError(f"an address of {min(strange)} bytes")
-
-
-def _parts(app: App) -> tuple[str, str, str, str, str]:
-    return app.name, app.executable, app.user, app.unit, app.container
 
 
 def encode_json(value: object) -> bytes:

@@ -6,8 +6,9 @@ under a lock held by one writer at a time, so that several aggregators neither m
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable
-from typing import Generic, TypeVar
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from operator import attrgetter
+from typing import Generic, TypeVar, cast
 
 import asyncpg
 
@@ -29,9 +30,12 @@ _PART_LIMITS = (1_000, 600, 250, 500, 250)
 _SURELY_SHORT = 600
 
 
-def app_key(app: App) -> AppKey:
-    """Identity of an application. Absurdly long parts are cut: the database cannot index them."""
-    key = (app.name, app.executable, app.user, app.unit, app.container)
+app_key: Callable[[App], AppKey] = attrgetter("name", "executable", "user", "unit", "container")
+"""Identity of an application."""
+
+
+def fit_app(key: AppKey) -> AppKey:
+    """The identity as it is stored. Absurdly long parts are cut: the database cannot index them."""
     if sum(map(len, key)) <= _SURELY_SHORT:
         return key
     name, executable, user, unit, container = (
@@ -40,34 +44,61 @@ def app_key(app: App) -> AppKey:
     return name, executable, user, unit, container
 
 
+def _as_it_is(key: K) -> K:
+    return key
+
+
 class Dimension(Generic[K]):
     """One table of names and a bounded cache of its ids."""
 
-    def __init__(self, pool: asyncpg.Pool, name: str, find: Find[K], make: Make[K], limit: int) -> None:
+    def __init__(
+        self,
+        pool: asyncpg.Pool,
+        name: str,
+        find: Find[K],
+        make: Make[K],
+        limit: int,
+        fit: Callable[[K], K] = _as_it_is,
+    ) -> None:
         self._pool = pool
         self._name = name
         self._find: Find[K] = find
         self._make: Make[K] = make
         self._limit = limit
+        self._fit: Callable[[K], K] = fit
         self._cache: dict[K, int] = {}
 
     async def ids(self, keys: Iterable[K]) -> dict[K, int]:
         """Id of each key, made if need be. Raises what the database raises."""
-        found: dict[K, int] = {}
-        missing: list[K] = []
-        for key in keys:
-            identifier = self._cache.get(key)
-            if identifier is None:
-                missing.append(key)
-            else:
-                found[key] = identifier
-        if missing:
-            learnt = await self._learn(sorted(set(missing)))
+        fitted = {key: self._fit(key) for key in keys}
+        found = {key: self._cache[key] for key in fitted.values() if key in self._cache}
+        if missing := sorted({key for key in fitted.values() if key not in found}):
+            learnt = await self._learn(missing)
             found.update(learnt)
             self._cache.update(learnt)
             for key in list(self._cache)[: max(0, len(self._cache) - self._limit)]:
                 del self._cache[key]
-        return found
+        return {key: found[as_stored] for key, as_stored in fitted.items()}
+
+    async def ids_of_lists(self, lists: Sequence[Sequence[K]]) -> list[list[int]]:
+        """The same for lists of keys, each in its order. As quick as it gets for keys that are remembered: this runs
+        for every name of every batch.
+        """
+        cached: list[list[int | None]] = [list(map(self._cache.get, keys)) for keys in lists]
+        missing = {
+            key
+            for keys, found in zip(lists, cached, strict=True)
+            if None in found
+            for key, identifier in zip(keys, found, strict=True)
+            if identifier is None
+        }
+        learnt = await self.ids(missing)
+        return [
+            [learnt[key] if identifier is None else identifier for key, identifier in zip(keys, found, strict=True)]
+            if None in found
+            else cast("list[int]", found)
+            for keys, found in zip(lists, cached, strict=True)
+        ]
 
     async def _learn(self, keys: list[K]) -> dict[K, int]:
         found = await self._find(self._pool, keys)
@@ -93,7 +124,7 @@ class Dimensions:
 
     def __init__(self, pool: asyncpg.Pool) -> None:
         self.hosts: Dimension[str] = Dimension(pool, "host", _find_hosts, _make_hosts, 20_000)
-        self.apps: Dimension[AppKey] = Dimension(pool, "app", _find_apps, _make_apps, 20_000)
+        self.apps: Dimension[AppKey] = Dimension(pool, "app", _find_apps, _make_apps, 20_000, fit_app)
         self.domains: Dimension[str] = Dimension(pool, "domain", _find_domains, _make_domains, 100_000)
 
     def forget(self) -> None:

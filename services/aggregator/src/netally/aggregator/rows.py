@@ -3,30 +3,64 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from itertools import starmap
 from typing import NamedTuple
 
-from netally.contracts.flow import FlowsObserved
+import numpy as np
+from msgspec.structs import astuple
+
+from netally.contracts.flow import FlowRecord, FlowsObserved
 from netally.store.database import binary_time
 from netally.store.tables import FLOW, Row
 
 TOO_OLD = "too_old"
 FUTURE = "future"
 
-# A row of `flow` in the binary format of COPY: number of columns, then for each its length (-1 for null) and its value.
-_HEAD = struct.Struct("!hiqii")
-_ID = struct.Struct("!ii")
-_AMOUNT = struct.Struct("!iq")
-_NULL = struct.pack("!i", -1)
+_IDS = {"app": "app_id", "domain": "domain_id", "site": "site_id"}
+_CODES = dict.fromkeys(("app", "domain", "site", "server_port", "connections"), "i")
+_CODES |= dict.fromkeys(("scope", "protocol", "role", "domain_source", "process_source"), "h")
+_CODES |= dict.fromkeys(("bytes_in", "bytes_out", "packets_in", "packets_out", "retrans"), "q")
+"""Field of a record to struct's code for the type of its column; the address has none."""
+IMAGE = FLOW._replace(
+    columns=("time", "host_id", "received_at", *(_IDS.get(name, name) for name in FlowRecord.__struct_fields__))
+)
+"""`flow` with its columns in the order of `flow_image`: a record's fields stay in their own order."""
+_HEAD = struct.Struct("!hiqiiiq")
 _INET = {4: b"\0\0\0\x08\x02\x20\0\x04", 16: b"\0\0\0\x14\x03\x80\0\x10"}
 """Length, family, prefix length, "is no cidr" and length of an address."""
-_PACK = {
-    (address, no_retrans): struct.Struct(
-        f"!22s 8s8s8s ih ih ii ih 8s{address}s iq iq iq iq {4 if no_retrans else 12}s ii ih ih 12s"
-    ).pack
-    for address in (4, 16)
-    for no_retrans in (True, False)
-}
+
+
+class _Shape(NamedTuple):
+    """How rows look whose addresses have one length and whose ``retrans`` are all known or all null."""
+
+    pack: Callable[..., bytes]
+    """A record's fields to its row, with zeros for what is the same in all rows."""
+    same: bytes
+    """What is the same, but for the head, with zeros for the fields."""
+    ids: tuple[int, int, int]
+    """Where the indexes of app, domain and site are."""
+
+
+def _shape(address: int, retrans: bool) -> _Shape:
+    formats, same, places = f"!{_HEAD.size}x", b"", {}
+    for name in FlowRecord.__struct_fields__:
+        if name == "remote":
+            formats += f" 8x{address}s"
+            same += _INET[address] + bytes(address)
+        elif name == "retrans" and not retrans:
+            # None packs as false, a zero; the length of null is -1.
+            formats += " 3x?"
+            same += struct.pack("!i", -1)
+        else:
+            size = struct.calcsize(f"!{_CODES[name]}")
+            places[name] = _HEAD.size + len(same) + 4
+            formats += f" 4x{_CODES[name]}"
+            same += struct.pack("!i", size) + bytes(size)
+    return _Shape(struct.Struct(formats).pack, same, (places["app"], places["domain"], places["site"]))
+
+
+_SHAPES = {(address, retrans): _shape(address, retrans) for address in (4, 16) for retrans in (True, False)}
 
 
 class Placement(NamedTuple):
@@ -62,25 +96,32 @@ def flow_image(
 ) -> bytes:
     """Rows of the batch's records, as `tables.copy_image` takes them. Ids are in the order of the batch's tables.
 
-    Packed here and not by asyncpg from tuples: that was the larger part of what a flow cost (0.5 µs instead of 1.4).
+    Rows of one shape stand together. struct packs the records as they are; what is the same in all rows (lengths,
+    times, host) and the ids are put in for all rows at once. From tuples and by asyncpg a flow cost four times as much.
     """
-    head = _HEAD.pack(len(FLOW.columns), 8, binary_time(start), 4, host_id)
-    tail = _AMOUNT.pack(8, binary_time(received_at))
-    apps = [_ID.pack(4, app_id) for app_id in app_ids]
-    domains = [_ID.pack(4, domain_id) for domain_id in domain_ids]
-    made = []
-    for record in batch.records:
-        remote, retrans = record.remote, record.retrans
-        # fmt: off
-        made.append(_PACK[len(remote), retrans is None](
-            head, apps[record.app], domains[record.domain], domains[record.site], 2, record.scope, 2, record.protocol,
-            4, record.server_port, 2, record.role, _INET[len(remote)], remote, 8, record.bytes_in,
-            8, record.bytes_out, 8, record.packets_in, 8, record.packets_out,
-            _NULL if retrans is None else _AMOUNT.pack(8, retrans), 4, record.connections, 2, record.domain_source,
-            2, record.process_source, tail,
-        ))
-        # fmt: on
-    return b"".join(made)
+    head = _HEAD.pack(len(IMAGE.columns), 8, binary_time(start), 4, host_id, 8, binary_time(received_at))
+    apps, domains = np.array(app_ids, ">i4"), np.array(domain_ids, ">i4")
+    images = []
+    for shape, records in _by_shape(batch.records):
+        same = np.frombuffer(head + shape.same, np.uint8)
+        packed = np.frombuffer(b"".join(starmap(shape.pack, map(astuple, records))), np.uint8)
+        image = packed.reshape(-1, len(same)) | same
+        for place, ids in zip(shape.ids, (apps, domains, domains), strict=True):
+            indexes = np.ndarray(len(records), ">i4", image.data, place, len(same))
+            indexes[:] = ids[indexes]
+        images.append(image.tobytes())
+    return b"".join(images)
+
+
+def _by_shape(records: Sequence[FlowRecord]) -> Iterator[tuple[_Shape, Sequence[FlowRecord]]]:
+    for address in (4, 16):
+        of_length = [record for record in records if len(record.remote) == address]
+        known = [record for record in of_length if record.retrans is not None]
+        unknown = of_length if not known else [record for record in of_length if record.retrans is None]
+        if known:
+            yield _SHAPES[address, True], known
+        if unknown:
+            yield _SHAPES[address, False], unknown
 
 
 def tally_rows(batch: FlowsObserved, start: int, host_id: int) -> list[Row]:

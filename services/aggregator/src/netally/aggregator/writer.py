@@ -77,14 +77,16 @@ class Writer:
             for batch in batches
         ]
         kept = [one for one in placed if one.at.reason != rows.TOO_OLD]
-        apps = await self._dimensions.apps.ids({app_key(app) for one in kept for app in one.batch.apps[1:]})
-        domains = await self._dimensions.domains.ids({name for one in kept for name in one.batch.domains[1:]})
+        apps = await self._dimensions.apps.ids_of_lists([[*map(app_key, one.batch.apps[1:])] for one in kept])
+        domains = await self._dimensions.domains.ids_of_lists([one.batch.domains[1:] for one in kept])
+        ids = {
+            id(one): ([UNKNOWN, *of_apps], [UNKNOWN, *of_domains])
+            for one, of_apps, of_domains in zip(kept, apps, domains, strict=True)
+        }
         await self._partitions.ensure(days_of(one.at.start for one in kept))
 
         def flow_image(one: _Placed) -> bytes:
-            app_ids = [UNKNOWN, *(apps[app_key(app)] for app in one.batch.apps[1:])]
-            domain_ids = [UNKNOWN, *(domains[name] for name in one.batch.domains[1:])]
-            return rows.flow_image(one.batch, one.at.start, one.host_id, app_ids, domain_ids, now)
+            return rows.flow_image(one.batch, one.at.start, one.host_id, *ids[id(one)], now)
 
         async def send(connection: sql.Connection, fresh: Sequence[_Placed]) -> Counter[str]:
             by_day: dict[int, list[_Placed]] = defaultdict(list)
@@ -93,7 +95,7 @@ class Writer:
             counts: Counter[str] = Counter()
             for day, ones in by_day.items():
                 # Rows are made as they are sent, so that a group is never in memory twice.
-                part = self._partitions.part(tables.FLOW, day)
+                part = self._partitions.part(rows.IMAGE, day)
                 counts[tables.FLOW.name] += await tables.copy_image(connection, part, map(flow_image, ones))
                 for table, made in (
                     (tables.TALLY, (rows.tally_rows(one.batch, one.at.start, one.host_id) for one in ones)),
