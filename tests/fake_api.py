@@ -36,10 +36,13 @@ from netally.contracts.queries import (
     ApplicationsAnswer,
     Bandwidth,
     BandwidthAnswer,
+    CauseSum,
     DomainRow,
     DomainsAnswer,
     DomainUser,
+    FleetConservationAnswer,
     HostBandwidth,
+    HostConservation,
     HostRow,
     HostsAnswer,
     LiveEvent,
@@ -49,6 +52,8 @@ from netally.contracts.queries import (
     Mover,
     Problem,
     Session,
+    SummaryAnswer,
+    SummaryPeriod,
     TimelineAnswer,
     TimelinePoint,
     TimelineSeries,
@@ -59,8 +64,8 @@ TOKEN = "an-admin-token-for-tests"
 CODE = "a-login-code"
 COOKIE = "netally_session=opened"
 
-RANGES = {"15m": 900, "1h": 3600, "24h": 86400, "7d": 604800, "30d": 2592000, "1y": 31536000}
-BUCKETS = {900: 5, 3600: 10, 86400: 300, 604800: 1800, 2592000: 10800, 31536000: 86400}
+RANGES = {"15m": 900, "1h": 3600, "24h": 86400, "7d": 604800, "30d": 2592000, "90d": 7776000, "1y": 31536000}
+BUCKETS = {900: 5, 3600: 10, 86400: 300, 604800: 1800, 2592000: 10800, 7776000: 43200, 31536000: 86400}
 
 APPS = [
     ("restic", "/usr/bin/restic", 6.2, 208.4, 2), ("firefox", "/usr/lib/firefox/firefox", 148.7, 9.6, 1204),
@@ -178,6 +183,16 @@ class FakeApi(msgspec.Struct):
     """How long ago the first agent began; null for ever."""
     gap: tuple[float, float] | None = (0.54, 0.575)
     late_seconds: int = 8
+    had_before: bool = True
+    """Whether the period before was measured."""
+    causes: dict[str, float] = msgspec.field(
+        default_factory=lambda: {
+            "attributed": 93.65, "no_name": 1.41, "no_process": 2.12, "unknown": 0.9, "not_ip": 0.01, "forwarded": 0.62,
+            "kernel": 1.23, "header_difference": 0.01, "lost_ring": 0.04, "lost_map": 0.0, "lost_spool": 0.01,
+            "paused": 0.0,
+        }
+    )  # fmt: skip
+    """Percent of the counters."""
     delay: float = 0.0
     broken: dict[str, int] = msgspec.field(default_factory=dict)
     """Path → status it answers."""
@@ -477,6 +492,32 @@ def create_fake(fake: FakeApi) -> Litestar:
             fake.meta(length_of(request), now),
         )  # fmt: skip
 
+    @get("/api/stats/summary")
+    async def summary(request: Request[Any, Any, Any]) -> SummaryAnswer:
+        now, length = now_ms(), length_of(request) * 1000
+        size_in, size_out = (588_400_000_000, 425_400_000_000) if fake.apps else (0, 0)
+        share = fake.measured_share if fake.hosts else None
+        return SummaryAnswer(
+            [
+                SummaryPeriod(
+                    name, now - span, now, int(size_in * part), int(size_out * part), 9000, now - 2 * span, now - span,
+                    int(size_in * part * 0.92), int(size_out * part * 1.31), 8000, share,
+                    share if fake.had_before else None, "1h",
+                )
+                for name, span, part in (("today", DAY // 2, 0.6), ("week", 5 * DAY, 4.1), ("month", 20 * DAY, 17.0),
+                    ("range", length, 1.0))
+            ],
+            fake.meta(length // 1000, now),
+        )  # fmt: skip
+
+    @get("/api/conservation")
+    async def conservation(request: Request[Any, Any, Any]) -> FleetConservationAnswer:
+        sizes = fake.causes if fake.hosts and fake.apps else {}
+        causes = [CauseSum(name, int(size * 5.8e9), int(size * 4.2e9), 1, 1) for name, size in sizes.items()]
+        total_in, total_out = sum(cause.bytes_in for cause in causes), sum(cause.bytes_out for cause in causes)
+        hosts = [HostConservation(1, name, total_in, total_out, causes) for name in fake.hosts[:1]]
+        return FleetConservationAnswer(hosts, total_in, total_out, causes, fake.meta(length_of(request), now_ms()))
+
     @get("/api/live")
     async def live() -> Stream:
         async def events() -> AsyncIterator[str]:
@@ -613,7 +654,8 @@ def create_fake(fake: FakeApi) -> Litestar:
 
     return Litestar(
         [
-            health, bandwidth, timeline, applications, domains, hosts, live, make_code, log_in, log_out, echo,
+            health, bandwidth, timeline, summary, conservation,
+            applications, domains, hosts, live, make_code, log_in, log_out, echo,
             echo_body, config, commands, order, command, cancel, command_events, download, manifest,
         ],
         before_request=guard,

@@ -169,3 +169,12 @@ def test_the_zone_is_named_with_its_offset(zone: str, words: str) -> None:
 )
 def test_buckets_in_words(seconds: int, words: str) -> None:
     assert figures.bucket_words(seconds) == words
+
+
+@pytest.mark.parametrize(
+    ("now", "before", "words"),
+    [(112, 100, "+12 %"), (50, 100, "−50 %"), (100, 100, "±0 %"), (5, 0, "new"), (0, 0, "±0 %"), (1e15, 1, None)],
+)
+def test_a_change_is_a_whole_percentage(now: float, before: float, words: str | None) -> None:
+    found = plain(figures.change(now, before))
+    assert found.startswith("+") if words is None else found == words

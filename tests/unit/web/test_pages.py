@@ -99,7 +99,7 @@ def test_the_sums_under_the_tables_agree_with_the_totals(site: Site) -> None:
         assert "588.4" in foot
         column = 2 if part == "h-a" else 3
         assert sum(float(row[column]) for row in cells(tree, part)) == pytest.approx(588.4, abs=0.3)
-    assert totals["In, last hour"] == "588.4\u00a0GB"
+    assert totals["In, last hour"] == "588.4\u00a0GB+9\u00a0%"
 
 
 def test_the_charts_data_can_be_read_by_its_script(site: Site) -> None:
@@ -153,7 +153,7 @@ def test_missing_hosts_are_named_and_totals_are_lower_bounds(site: Site) -> None
     assert "3 of 4 hosts report." in note.text()
     assert "marked ≥" in note.text()
     assert texts(note.css(".state.silent")) == ["lap-03"]
-    assert texts(tree.css("#totals dd"))[0] == "≥\u00a0588.4\u00a0GB"
+    assert texts(tree.css("#totals dd"))[0] == "≥\u00a0588.4\u00a0GB+9\u00a0%"
     assert "75.0\u00a0%" in one(tree, ".coverage").text()
 
 
@@ -206,3 +206,43 @@ def test_times_are_in_the_zone_of_the_browser(site: Site) -> None:
     assert "Times in Europe/Berlin" in site.html("/")
     assert "Times in Asia/Kolkata (UTC+5:30)" in site.html("/", Cookie="tz=Asia%2FKolkata")
     assert "Times in Europe/Berlin" in site.html("/", Cookie="tz=../../etc/passwd")
+
+
+def test_totals_stand_against_the_period_before(site: Site) -> None:
+    def totals() -> dict[str, str]:
+        tree = parse(site.html("/"))
+        return dict(zip(texts(tree.css("#totals dt")), texts(tree.css("#totals dd")), strict=True))
+
+    found = totals()
+    assert found["Out, last hour"] == "425.4\u00a0GB−24\u00a0%"
+    assert found["This week, in + out"].startswith("4.2\u00a0TB")
+    site.fake.had_before = False
+    assert totals()["Out, last hour"] == "425.4\u00a0GB"
+
+
+def test_every_byte_of_the_counters_has_its_cause(site: Site) -> None:
+    part = one(parse(site.html("/")), "[aria-labelledby=h-c]")
+    shares = [float(dd.text().split()[0]) for dd in part.css("dd:not(.hint)")]
+    assert sum(shares) == pytest.approx(100)
+    assert texts(part.css("dt")) == ["Attributed", "Named, no process", "No name", "No program of its own", "Lost"]
+    assert "packet ring full" in part.text()
+    assert one(part, "svg[role=img]").attributes["aria-label"].startswith("Interface counters 1.0")  # type: ignore[union-attr]
+    site.fake.apps = []
+    assert "nothing to account for" in one(parse(site.html("/")), "[aria-labelledby=h-c]").text()
+
+
+def test_the_timeline_is_stacked_by_what_the_url_says(site: Site) -> None:
+    tree = parse(site.html("/?range=24h&split=host"))
+    assert one(tree, "#h-t").text().startswith("Traffic by host")
+    asked = [dict(request.query_params) for request in site.fake.seen if request.url.path == "/api/stats/timeline"]
+    assert asked[-1]["split"] == "host"
+    assert all("split=host" in (link.attributes["href"] or "") for link in tree.css(".scope .seg a"))
+    site.html("/?split=nonsense")
+
+
+def test_international_names_are_read_and_stored(site: Site) -> None:
+    site.fake.domains = [("xn--mnchen-3ya.de", ["firefox"], 3.0, 1.0)]
+    name = one(parse(site.html("/domains")), "tbody tr th")
+    assert "münchen.de" in name.text()
+    assert "xn--mnchen-3ya.de" in name.text()
+    assert "münchen.de" in one(parse(site.html("/")), "#movers").text()

@@ -26,10 +26,12 @@ from netally.contracts.queries import (
     ApplicationsAnswer,
     BandwidthAnswer,
     DomainsAnswer,
+    FleetConservationAnswer,
     HostsAnswer,
     LiveEvent,
     LoginCode,
     Problem,
+    SummaryAnswer,
     TimelineAnswer,
 )
 from netally.web.metrics import API_READS
@@ -141,6 +143,14 @@ class ApiClient:
 
     async def hosts(self, reader: Reader, shown: Range) -> HostsAnswer:
         return await self._get(reader, "/api/hosts", range_parameters(shown), HostsAnswer)
+
+    async def summary(self, reader: Reader, shown: Range) -> SummaryAnswer:
+        """Totals of today, this week, this month and the range, each against what lay before."""
+        return await self._get(reader, "/api/stats/summary", range_parameters(shown), SummaryAnswer)
+
+    async def conservation(self, reader: Reader, shown: Range) -> FleetConservationAnswer:
+        """Where every byte of the fleet's counters went."""
+        return await self._get(reader, "/api/conservation", range_parameters(shown), FleetConservationAnswer)
 
     async def config(self, reader: Reader) -> ConfigAnswer:
         return await self._get(reader, "/api/config", {}, ConfigAnswer)

@@ -154,6 +154,14 @@ def percent(share: float | None) -> str:
     return f"100{NBSP}%" if tenths == 1000 else f"{group(tenths / 10, 1)}{NBSP}%"
 
 
+def change(now: float, before: float) -> str:
+    """``+12 %`` against what was before, ``±0 %``, ``new`` if there was nothing."""
+    if before <= 0:
+        return "new" if now > 0 else f"±0{NBSP}%"
+    percents = round((now - before) / before * 100)
+    return f"{'+' if percents > 0 else '±' if percents == 0 else ''}{group(percents)}{NBSP}%"
+
+
 def shares(values: Sequence[float]) -> list[str]:
     """Shares in percent of the values' sum, one decimal each, rounded so that they add up to exactly 100.0."""
     total = sum(values)

@@ -6,6 +6,7 @@ from collections import deque
 
 import msgspec
 
+from netally.contracts.domain_display import display_name
 from netally.contracts.queries import BandwidthAnswer, LiveEvent, Mover
 from netally.web.charts import Spark, spark
 from netally.web.figures import Unit, amount_unit, in_unit, other_rate, rate_unit
@@ -113,7 +114,7 @@ class LiveBoard:
             rows=[
                 MoverRow(
                     mover.app,
-                    mover.domain or mover.remote,
+                    display_name(mover.domain) or mover.remote,
                     bool(mover.domain),
                     mover.host,
                     round(mover.bytes_in / largest * 100, 1),

@@ -24,7 +24,8 @@ PRESETS: dict[str, tuple[int, str, str]] = {
     "24h": (DAY, "24 h", "last 24 hours"),
     "7d": (7 * DAY, "7 d", "last 7 days"),
     "30d": (30 * DAY, "30 d", "last 30 days"),
-    "1y": (365 * DAY, "1 y", "last year"),
+    "90d": (90 * DAY, "90 d", "last 90 days"),
+    "1y": (365 * DAY, "12 mo", "last 12 months"),
 }
 """Key in the URL → length in ms, words on the button, words in a heading."""
 

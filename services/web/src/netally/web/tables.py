@@ -7,6 +7,7 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
+from netally.contracts.domain_display import display_name
 from netally.contracts.queries import ApplicationsAnswer, DomainsAnswer, DomainUser, HostBandwidth, HostRow, Meta
 from netally.web.figures import (
     NBSP,
@@ -40,6 +41,8 @@ class Row(msgspec.Struct, frozen=True):
     name: str
     rest: bool
     """An aggregate: no bar, soft."""
+    stored: str
+    """The form in which a domain is stored and asked for, where it is not the one that people read; else empty."""
     note: str
     """Second line at narrow widths and title of the first cell: executable, or who used a domain."""
     tags: list[str]
@@ -75,6 +78,7 @@ class _Item(msgspec.Struct):
     hosts: str = ""
     connections: str = ""
     last_used: str = ""
+    stored: str = ""
 
 
 def applications_table(answer: ApplicationsAnswer, zone: ZoneInfo, now: int, *, shown: slice) -> Table:
@@ -103,9 +107,10 @@ def domains_table(answer: DomainsAnswer, zone: ZoneInfo, now: int, *, shown: sli
     """The domains at ``shown`` with the applications that used them, the others, traffic with no known name."""
     named = [
         _Item(
-            row.name,
+            display_name(row.name),
             row.bytes_in,
             row.bytes_out,
+            stored=row.name if display_name(row.name) != row.name else "",
             note=users_words(row.applications),
             related=users_words(row.applications),
             tags=[SOURCES.get(source, source) for source in row.sources],
@@ -155,6 +160,7 @@ def _table(
         Row(
             item.name,
             item.rest,
+            item.stored,
             item.note,
             item.tags,
             0.0 if item.rest else round(item.bytes_in / largest * 100, 1),
