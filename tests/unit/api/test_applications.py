@@ -18,17 +18,17 @@ async def test_rows_become_the_answer_with_its_totals() -> None:
         "bytes_in": 10,
         "bytes_out": 2,
         "connections": 3,
-        "domains": 2,
         "hosts": 1,
         "last_used": NOW - 5,
         "all_count": 4,
         "all_bytes_in": 25,
         "all_bytes_out": 8,
     }
-    database = ScriptedDatabase(fleet=[make_fleet_row(1, "web-1")], applications=[row])
-    answer = await applications.fn(
-        asked=Asking(database.as_database(), lambda: NOW, EVERY_HOST, range_="15m"), limit=1, offset=2, sort="bytes_out"
+    database = ScriptedDatabase(
+        fleet=[make_fleet_row(1, "web-1")], applications=[row], app_domains=[{"app_id": 7, "domains": 2}]
     )
+    asking = Asking(database.as_database(), lambda: NOW, EVERY_HOST, range_="15m")
+    answer = await applications.fn(asked=asking, limit=1, offset=2, sort="bytes_out")
     assert answer.applications == [
         ApplicationRow(
             id=7,
@@ -49,3 +49,16 @@ async def test_rows_become_the_answer_with_its_totals() -> None:
     counted = database.counted["applications"]
     assert counted is not None
     assert (counted.both_sides, counted.hosts) == (False, None)
+    of_page = database.counted["app_domains"]
+    assert of_page is not None
+    assert (of_page.apps, of_page.totals_suffice, counted.totals_suffice) == ([7], False, True)
+
+
+async def test_domains_are_counted_only_when_they_are_wanted() -> None:
+    row = dict.fromkeys(("bytes_in", "bytes_out", "connections", "hosts", "last_used"), 1)
+    totals = {"all_count": 1, "all_bytes_in": 1, "all_bytes_out": 1}
+    names = {"id": 7, "name": "curl", "executable": "", "username": ""}
+    database = ScriptedDatabase(fleet=[make_fleet_row(1, "web-1")], applications=[row | totals | names])
+    answer = await applications.fn(asked=Asking(database.as_database(), lambda: NOW, EVERY_HOST), count_domains=False)
+    assert [one.domains for one in answer.applications] == [None]
+    assert "app_domains" not in database.asked

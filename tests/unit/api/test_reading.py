@@ -1,9 +1,13 @@
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
+from netally.api.database import Rows
 from netally.api.problems import ProblemError
 from netally.api.ranges import TimeRange
 from netally.api.reading import Asking, asking, open_reading, page_of, raw_span, read_table, sums_of
@@ -27,7 +31,42 @@ async def test_a_table_reads_the_fleet_then_the_snapped_range() -> None:
         )
         meta = await reading.meta(span)
     assert (meta.start, meta.end, meta.hosts_missing) == (span.start, span.end, ["a"])
-    assert database.asked["coverage_by_host"] == {"tier": "raw", "start": span.start, "end": NOW, "hosts": [1]}
+    assert database.asked["coverage_by_host"] == {
+        "tier": "raw",
+        "start": span.start,
+        "end": NOW,
+        "starts": [span.start],
+        "ends": [NOW],
+        "hosts": [1],
+    }
+
+
+async def test_coverage_of_several_ranges_is_read_once_a_tier() -> None:
+    reads: list[dict[str, Any]] = []
+
+    class Counting(ScriptedDatabase):
+        @asynccontextmanager
+        async def read(self, advice: str) -> AsyncIterator[tuple[Rows, ZoneInfo]]:
+            async with super().read(advice) as (rows, zone):
+
+                async def counting(statement: str, counted: Counted | None = None, /, **arguments: Any) -> list[Any]:
+                    if statement == "coverage_by_host":
+                        reads.append(arguments)
+                        return [{"place": len(arguments["starts"]), "host_id": 1, "measured_ms": 30_000}]
+                    return await rows(statement, counted, **arguments)
+
+                yield counting, zone
+
+    database = Counting(fleet=[make_fleet_row(1, "a", heard_at=NOW, complete_until=NOW)])
+    spans = [TimeRange(NOW - 60_000, NOW, tier) for tier in ("1m", "1h", "1m")]
+    spans[2] = TimeRange(NOW - 120_000, NOW - 60_000, "1m")
+    async with open_reading(Asking(database.as_database(), lambda: NOW, EVERY_HOST)) as reading:
+        metas = await reading.metas(spans)
+    assert [(one["tier"], one["start"], one["end"]) for one in reads] == [
+        ("1m", NOW - 120_000, NOW),
+        ("1h", NOW - 60_000, NOW),
+    ]
+    assert [meta.measured_share for meta in metas] == [0, 0.5, 0.5]
 
 
 async def test_a_wrong_range_is_refused_before_the_database_is_asked() -> None:

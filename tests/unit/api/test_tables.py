@@ -14,18 +14,13 @@ SUMS = [(1, 5, 0, 1, 10), (2, 50, 0, 1, 20), (3, 7, 0, 1, 5), (4, 9, 0, 1, 5)]
 
 async def test_domains_of_one_owner_are_one_row_and_strangers_are_not() -> None:
     keys = ("id", "bytes_in", "bytes_out", "connections", "last_used")
-    part: dict[str, Any] = {"number": 0, "domain_source": None, "name": None, "executable": None, "app_id": None}
-    parts = [
-        part | {"is_host": True, "is_app": False, "bytes": 40},
-        part | {"is_host": True, "is_app": False, "bytes": 15},
-        part | {"is_host": False, "is_app": True, "bytes": 55, "app_id": 3, "name": "firefox", "executable": ""},
-        part | {"is_host": False, "is_app": False, "bytes": 55, "domain_source": 2},
-    ]
+    part: dict[str, Any] = {"number": 0, "hosts": 2, "sources": [2]}
+    part |= {"app_ids": [3], "app_names": ["firefox"], "app_executables": [""], "app_bytes": [55]}
     database = ScriptedDatabase(
         fleet=[make_fleet_row(1, "a")],
         sums_by=[dict(zip(keys, row, strict=True)) for row in SUMS],
         domain_names=[{"id": number, "name": name} for number, name in NAMES.items()],
-        domain_groups=parts,
+        domain_groups=[part],
     )
     async with read_table(Asking(database.as_database(), lambda: NOW, EVERY_HOST)) as (reading, span):
         answer = await read_domain_groups(reading, span, 1, 0, "bytes")

@@ -168,8 +168,8 @@ class ApplicationRow(msgspec.Struct, frozen=True):
     bytes_in: int
     bytes_out: int
     connections: int
-    domains: int
-    """Distinct domains it used."""
+    domains: int | None
+    """Distinct domains it used; null when they were not to be counted."""
     hosts: int
     last_used: int
     browser: str = ""

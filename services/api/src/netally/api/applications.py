@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from litestar import get
 from litestar.di import NamedDependency
+from litestar.params import QueryParameter
 
 from netally.api.parameters import Bucket, Id, Limit, Offset, Sort, Split, Top
 from netally.api.problems import DETAIL_PROBLEMS, QUERY_PROBLEMS
@@ -21,14 +24,25 @@ from netally.contracts.queries import (
 )
 from netally.store.browsers import browser_of
 
+CountDomains = Annotated[
+    bool,
+    QueryParameter(
+        name="count_domains", description="Without, `domains` is null and long ranges are answered several times faster"
+    ),
+]
+
 
 @get("/api/applications", summary="Applications by traffic", responses=QUERY_PROBLEMS)
 async def applications(
-    asked: NamedDependency[Asking], limit: Limit = 50, offset: Offset = 0, sort: Sort = "bytes"
+    asked: NamedDependency[Asking],
+    limit: Limit = 50,
+    offset: Offset = 0,
+    sort: Sort = "bytes",
+    count_domains: CountDomains = True,
 ) -> ApplicationsAnswer:
     """Applications of a range in the order of `sort`, `limit` from `offset` on; the rest is summed in `others`."""
     async with read_table(asked) as (reading, span):
-        return await read_applications(reading, span, limit, offset, sort)
+        return await read_applications(reading, span, limit, offset, sort, count_domains=count_domains)
 
 
 @get("/api/applications/{app_id:int}", summary="One application", responses=DETAIL_PROBLEMS)

@@ -198,25 +198,32 @@ class Reading:
         return [{**row, "first_seen": one["first_use"]} for one in found]
 
     async def meta(self, span: ranges.TimeRange) -> Meta:
-        until = coverage.measured_until(self.fleet, span, self.now)
-        measured = await self.rows(
-            "coverage_by_host",
-            tier=span.tier,
-            start=span.start,
-            end=until,
-            hosts=[host.id for host in self.fleet.hosts],
-        )
+        return (await self.metas([span]))[0]
+
+    async def metas(self, spans: Sequence[ranges.TimeRange]) -> list[Meta]:
+        """Coverage of several ranges, with one look at each tier."""
+        untils = [coverage.measured_until(self.fleet, span, self.now) for span in spans]
+        measured: list[dict[int, int]] = [{} for _ in spans]
+        for tier in dict.fromkeys(span.tier for span in spans):
+            places = [place for place, span in enumerate(spans) if span.tier == tier]
+            starts, ends = [spans[place].start for place in places], [untils[place] for place in places]
+            for row in await self.rows(
+                "coverage_by_host",
+                tier=tier,
+                start=min(starts),
+                end=max(ends),
+                starts=starts,
+                ends=ends,
+                hosts=[host.id for host in self.fleet.hosts],
+            ):
+                measured[places[row["place"] - 1]][row["host_id"]] = row["measured_ms"]
+        return [self._meta(*one) for one in zip(spans, measured, untils, strict=True)]
+
+    def _meta(self, span: ranges.TimeRange, measured: Mapping[int, int], until: int) -> Meta:
         amounts = any(FIELDS[comparison.name].kind is Kind.AMOUNT for comparison in comparisons(self.filter))
-        found = coverage.meta(
-            self.fleet,
-            span,
-            {row["host_id"]: row["measured_ms"] for row in measured},
-            until,
-            self.now,
-            int((time.monotonic() - self._started) * 1000),
-        )
+        read_ms = int((time.monotonic() - self._started) * 1000)
         return msgspec.structs.replace(
-            found,
+            coverage.meta(self.fleet, span, measured, until, self.now, read_ms),
             timezone=self.zone.key,
             days_exact=span.exact,
             filter=format_filter(self.filter),

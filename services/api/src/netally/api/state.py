@@ -3,40 +3,50 @@
 from __future__ import annotations
 
 from importlib.metadata import version
+from typing import Any
 
-from litestar import Response, get
+from litestar import Request, Response, get
 from litestar.di import NamedDependency
 from prometheus_client import REGISTRY, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from netally.api.bus import LiveBus
 from netally.api.database import Database
-from netally.api.guarding import ANONYMOUS, LOOPBACK_IS_ENOUGH
+from netally.api.guarding import ANONYMOUS, LOOPBACK_IS_ENOUGH, is_direct_from_loopback
 from netally.api.problems import UNAUTHORIZED
 from netally.contracts.queries import HealthAnswer, PartState
 
 VERSION = version("netally-api")
 
 
-async def _answer(database: Database, bus: LiveBus) -> HealthAnswer:
-    away = await database.check()
+AWAY = "It cannot be used now; the log of the API says why, and this address to who asks from the same machine."
+"""For who asks from elsewhere without credentials: where the servers are is not everybody's business."""
+
+
+async def _answer(request: Request[Any, Any, Any], database: Database, bus: LiveBus) -> HealthAnswer:
+    near = is_direct_from_loopback(request)
+    reasons = {"database": await database.check(), "bus": bus.reason}
     parts = [
-        PartState(name="database", ready=not away, reason=away),
-        PartState(name="bus", ready=not bus.reason, reason=bus.reason),
+        PartState(name=name, ready=not reason, reason=reason if near or not reason else AWAY)
+        for name, reason in reasons.items()
     ]
     return HealthAnswer(ready=all(part.ready for part in parts), parts=parts, version=VERSION)
 
 
 @get("/api/health", summary="The process lives", opt={ANONYMOUS: True}, security=[{}])
-async def health(database: NamedDependency[Database], bus: NamedDependency[LiveBus]) -> HealthAnswer:
+async def health(
+    request: Request[Any, Any, Any], database: NamedDependency[Database], bus: NamedDependency[LiveBus]
+) -> HealthAnswer:
     """Always 200; `ready` and `parts` say whether queries can be answered."""
-    return await _answer(database, bus)
+    return await _answer(request, database, bus)
 
 
 @get("/api/ready", summary="Queries can be answered", opt={ANONYMOUS: True}, security=[{}])
-async def ready(database: NamedDependency[Database], bus: NamedDependency[LiveBus]) -> Response[HealthAnswer]:
+async def ready(
+    request: Request[Any, Any, Any], database: NamedDependency[Database], bus: NamedDependency[LiveBus]
+) -> Response[HealthAnswer]:
     """200 when all parts are ready, else 503; `parts` says what is waited for."""
-    answer = await _answer(database, bus)
+    answer = await _answer(request, database, bus)
     return Response(answer, status_code=200 if answer.ready else 503)
 
 

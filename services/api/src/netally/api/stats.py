@@ -96,43 +96,63 @@ async def summary(asked: NamedDependency[Asking]) -> SummaryAnswer:
     """
     async with open_reading(asked) as reading:
         start, end = asked_range(asked, reading)
-        periods = []
+        asked_periods = []
         for name, unit in (("today", "day"), ("week", "week"), ("month", "month")):
             begin = ranges.period_start(reading.now, unit, reading.zone)
             before = ranges.period_start(reading.now, unit, reading.zone, back=1)
             # On the 31st, a month of 30 days before it ends earlier.
             until = min(before + reading.now - begin, begin)
-            periods.append(await _period(reading, name, (begin, max(reading.now, begin + 1)), (before, until)))
+            asked_periods.append(_spans(reading, name, (begin, max(reading.now, begin + 1)), (before, until)))
         length = end - start
-        periods.append(await _period(reading, "range", (start, end), (max(start - length, ranges.EARLIEST_MS), start)))
-        return SummaryAnswer(periods=periods, meta=await reading.meta(reading.span(start, end)))
+        earlier = max(start - length, ranges.EARLIEST_MS), start
+        asked_periods.append(_spans(reading, "range", (start, end), earlier))
+        metas = await reading.metas([*(span for _, *both in asked_periods for span in both), reading.span(start, end)])
+        shares = [meta.measured_share for meta in metas]
+        periods = [
+            await _period(reading, *period, *shares[2 * place : 2 * place + 2])
+            for place, period in enumerate(asked_periods)
+        ]
+        return SummaryAnswer(periods=periods, meta=metas[-1])
 
 
-async def _period(reading: Reading, name: str, asked: tuple[int, int], before: tuple[int, int]) -> SummaryPeriod:
+def _spans(
+    reading: Reading, name: str, asked: tuple[int, int], before: tuple[int, int]
+) -> tuple[str, ranges.TimeRange, ranges.TimeRange]:
     # One tier for both, so that their bounds are alike.
     tier = reading.span(before[0], before[0] + asked[1] - asked[0]).tier
     tier = max(tier, reading.span(*asked).tier, key=list(ranges.TIERS).index)
-    spans = [reading.snapped(start, max(end, start + 1), tier) for start, end in (asked, before)]
+    now_span, before_span = (reading.snapped(start, max(end, start + 1), tier) for start, end in (asked, before))
     if name == "range":
         # Neighbours share no bucket.
-        spans[1] = ranges.TimeRange(min(spans[1].start, spans[0].start), spans[0].start, tier)
-    now_in, now_out, now_connections = await totals(reading, spans[0])
-    before_in, before_out, before_connections = await totals(reading, spans[1])
+        before_span = ranges.TimeRange(min(before_span.start, now_span.start), now_span.start, tier)
+    return name, now_span, before_span
+
+
+async def _period(
+    reading: Reading,
+    name: str,
+    span: ranges.TimeRange,
+    before: ranges.TimeRange,
+    measured_share: float | None,
+    before_measured_share: float | None,
+) -> SummaryPeriod:
+    now_in, now_out, now_connections = await totals(reading, span)
+    before_in, before_out, before_connections = await totals(reading, before)
     return SummaryPeriod(
         name=name,
-        start=spans[0].start,
-        end=spans[0].end,
+        start=span.start,
+        end=span.end,
         bytes_in=now_in,
         bytes_out=now_out,
         connections=now_connections,
-        before_start=spans[1].start,
-        before_end=spans[1].end,
+        before_start=before.start,
+        before_end=before.end,
         before_bytes_in=before_in,
         before_bytes_out=before_out,
         before_connections=before_connections,
-        measured_share=(await reading.meta(spans[0])).measured_share,
-        before_measured_share=(await reading.meta(spans[1])).measured_share,
-        tier=tier,
+        measured_share=measured_share,
+        before_measured_share=before_measured_share,
+        tier=span.tier,
     )
 
 

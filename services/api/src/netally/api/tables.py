@@ -19,22 +19,33 @@ from netally.contracts.queries import (
 from netally.store.browsers import browser_of
 from netally.store.registrable import registrable_domain
 
-MOST_USERS: Final = 5
 MOST_SUBDOMAINS: Final = 50
 _SOURCES: Final = DomainSource.labels()
 
 
 async def read_applications(
-    reading: Reading, span: ranges.TimeRange, limit: int, offset: int, sort: str, *, domain: int | None = None
+    reading: Reading,
+    span: ranges.TimeRange,
+    limit: int,
+    offset: int,
+    sort: str,
+    *,
+    domain: int | None = None,
+    count_domains: bool = True,
 ) -> ApplicationsAnswer:
-    counted = reading.counted(span, domains=None if domain is None else [domain])
+    domains = None if domain is None else [domain]
+    counted = reading.counted(span, domains=domains, totals_suffice=True)
     rows = await reading.rows("applications", counted, sort=sort, limit=limit, offset=offset)
-    return ApplicationsAnswer(
-        applications=[_row(row) for row in page_of(rows)], **sums_of(rows), meta=await reading.meta(span)
-    )
+    page = page_of(rows)
+    numbers: dict[int, int] = {}
+    if count_domains and page:
+        of_page = reading.counted(span, apps=[row["id"] for row in page], domains=domains)
+        numbers = {row["app_id"]: row["domains"] for row in await reading.rows("app_domains", of_page)}
+    found = [_row(row, numbers.get(row["id"], 0) if count_domains else None) for row in page]
+    return ApplicationsAnswer(applications=found, **sums_of(rows), meta=await reading.meta(span))
 
 
-def _row(row: Any) -> ApplicationRow:
+def _row(row: Any, domains: int | None) -> ApplicationRow:
     return ApplicationRow(
         id=row["id"],
         name=row["name"],
@@ -43,7 +54,7 @@ def _row(row: Any) -> ApplicationRow:
         bytes_in=row["bytes_in"],
         bytes_out=row["bytes_out"],
         connections=row["connections"],
-        domains=row["domains"],
+        domains=domains,
         hosts=row["hosts"],
         last_used=row["last_used"],
         browser=browser_of(row["name"], row["executable"]) or "",
@@ -63,28 +74,47 @@ async def read_sums(
 async def read_domains(
     reading: Reading, span: ranges.TimeRange, limit: int, offset: int, sort: str, *, app: int | None = None
 ) -> DomainsAnswer:
-    counted = reading.counted(span, apps=None if app is None else [app])
-    rows = await reading.rows("domains", counted, sort=sort, limit=limit, offset=offset)
+    apps = None if app is None else [app]
+    rows = await reading.rows("domains", reading.counted(span, apps=apps), sort=sort, limit=limit, offset=offset)
+    page = page_of(rows)
+    parts = await _parts(reading, span, apps, [(row["id"], number) for number, row in enumerate(page)])
     found = [
         DomainRow(
             id=row["id"],
             name=row["name"],
-            sources=[_SOURCES.get(source, str(source)) for source in row["sources"]],
-            applications=[
-                DomainUser(id=number, name=name, bytes=used, browser=browser_of(name, executable) or "")
-                for number, name, executable, used in zip(
-                    row["app_ids"], row["app_names"], row["app_executables"], row["app_bytes"], strict=True
-                )
-            ],
+            **_told(parts[number]),
             bytes_in=row["bytes_in"],
             bytes_out=row["bytes_out"],
             connections=row["connections"],
-            hosts=row["hosts"],
             last_used=row["last_used"],
         )
-        for row in page_of(rows)
+        for number, row in enumerate(page)
     ]
     return DomainsAnswer(domains=found, **sums_of(rows), meta=await reading.meta(span))
+
+
+async def _parts(
+    reading: Reading, span: ranges.TimeRange, apps: list[int] | None, members: list[tuple[int, int]]
+) -> dict[int, Any]:
+    """Rows of statement ``domain_groups`` by the number of the group. ``members`` are ids of domains with it."""
+    if not members:
+        return {}
+    ids, numbers = [domain for domain, _ in members], [number for _, number in members]
+    counted = reading.counted(span, apps=apps, domains=ids)
+    return {row["number"]: row for row in await reading.rows("domain_groups", counted, ids=ids, numbers=numbers)}
+
+
+def _told(part: Any) -> dict[str, Any]:
+    """Who used a group of domains, and how its names were found."""
+    users = zip(part["app_ids"], part["app_names"], part["app_executables"], part["app_bytes"], strict=True)
+    return {
+        "sources": [_SOURCES.get(source, str(source)) for source in part["sources"]],
+        "applications": [
+            DomainUser(id=number, name=name, bytes=used, browser=browser_of(name, executable) or "")
+            for number, name, executable, used in users
+        ],
+        "hosts": part["hosts"],
+    }
 
 
 async def read_domain_groups(
@@ -100,15 +130,7 @@ async def read_domain_groups(
     totals = {name: _summed(rows) for name, rows in groups.items()}
     page = sorted(totals, key=lambda name: _place(name, totals[name], sort))[offset : offset + limit]
     members = [(row["id"], number) for number, name in enumerate(page) for row in groups[name]]
-    counted = reading.counted(span, apps=apps, domains=[domain for domain, _ in members])
-    parts: dict[int, list[Any]] = {number: [] for number in range(len(page))}
-    for part in await reading.rows(
-        "domain_groups",
-        counted,
-        ids=[domain for domain, _ in members],
-        numbers=[number for _, number in members],
-    ):
-        parts[part["number"]].append(part)
+    parts = await _parts(reading, span, apps, members)
     found = [_group(name, groups[name], totals[name], names, parts[number]) for number, name in enumerate(page)]
     total_in, total_out = (sum(one[key] for one in totals.values()) for key in ("bytes_in", "bytes_out"))
     return DomainsAnswer(
@@ -137,31 +159,16 @@ def _place(name: str, sums: Mapping[str, int], sort: str) -> tuple[int, str]:
     return -(sums["bytes_in"] + sums["bytes_out"] if sort == "bytes" else sums[sort]), name
 
 
-def _group(
-    name: str, rows: Sequence[Any], sums: Mapping[str, int], names: Mapping[int, str], parts: Sequence[Any]
-) -> DomainRow:
+def _group(name: str, rows: Sequence[Any], sums: Mapping[str, int], names: Mapping[int, str], part: Any) -> DomainRow:
     rows = sorted(rows, key=lambda row: (-row["bytes_in"] - row["bytes_out"], names[row["id"]], row["id"]))
-    users = [part for part in parts if part["is_app"]]
-    sources = [
-        _SOURCES.get(part["domain_source"], str(part["domain_source"]))
-        for part in parts
-        if not part["is_app"] and not part["is_host"] and part["domain_source"]
-    ]
     return DomainRow(
         id=rows[0]["id"],
         name=name,
-        sources=sources,
-        applications=[
-            DomainUser(
-                id=part["app_id"],
-                name=part["name"],
-                bytes=part["bytes"],
-                browser=browser_of(part["name"], part["executable"]) or "",
-            )
-            for part in users[:MOST_USERS]
-        ],
-        **sums,
-        hosts=sum(part["is_host"] for part in parts),
+        **_told(part),
+        bytes_in=sums["bytes_in"],
+        bytes_out=sums["bytes_out"],
+        connections=sums["connections"],
+        last_used=sums["last_used"],
         subdomains=[
             Subdomain(
                 id=row["id"],

@@ -43,7 +43,7 @@ async def overview(request: AnyRequest) -> Response[str]:
         asyncio.gather(
             settle(api.bandwidth(reader)),
             settle(api.timeline(reader, shown, split=split)),
-            settle(api.applications(reader, shown, limit=OVERVIEW_ROWS + 1)),
+            settle(api.applications(reader, shown, limit=OVERVIEW_ROWS + 1, count_domains="false")),
             settle(api.domains(reader, shown, limit=OVERVIEW_ROWS + 1)),
             settle(api.hosts(reader, shown)),
             settle(api.summary(reader, shown)),

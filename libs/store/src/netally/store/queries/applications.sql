@@ -1,18 +1,15 @@
 -- name: applications
 -- A page of the applications of a range in the order asked for, with the totals of all in every row (the only row has
--- null columns when the page is empty). Grouped by pairs: all three together are many more groups than rows shown.
-WITH parts AS MATERIALIZED (
-    SELECT app_id, domain_id, grouping(host_id) = 0 AS is_host, sum(bytes_in)::bigint AS bytes_in,
-           sum(bytes_out)::bigint AS bytes_out, sum(connections)::bigint AS connections, max(last_used) AS last_used
-    FROM counted
-    GROUP BY GROUPING SETS ((app_id, host_id), (app_id, domain_id))
-), apps AS MATERIALIZED (
-    SELECT app_id, sum(bytes_in) FILTER (WHERE is_host)::bigint AS bytes_in,
-           sum(bytes_out) FILTER (WHERE is_host)::bigint AS bytes_out,
-           sum(connections) FILTER (WHERE is_host)::bigint AS connections,
-           count(*) FILTER (WHERE NOT is_host AND domain_id <> 0) AS domains,
-           count(*) FILTER (WHERE is_host) AS hosts, max(last_used) AS last_used
-    FROM parts
+-- null columns when the page is empty).
+WITH apps AS MATERIALIZED (
+    SELECT app_id, sum(bytes_in)::bigint AS bytes_in, sum(bytes_out)::bigint AS bytes_out,
+           sum(connections)::bigint AS connections, count(*) AS hosts, max(last_used) AS last_used
+    FROM (
+        SELECT app_id, host_id, sum(bytes_in) AS bytes_in, sum(bytes_out) AS bytes_out, sum(connections) AS connections,
+               max(last_used) AS last_used
+        FROM counted
+        GROUP BY 1, 2
+    ) AS parts
     GROUP BY app_id
 ), totals AS (
     SELECT count(*) AS all_count, coalesce(sum(bytes_in), 0)::bigint AS all_bytes_in,
@@ -20,7 +17,7 @@ WITH parts AS MATERIALIZED (
     FROM apps
 ), page AS (
     SELECT app.id, app.name, app.executable, app.username, apps.bytes_in, apps.bytes_out, apps.connections,
-           apps.domains, apps.hosts, apps.last_used,
+           apps.hosts, apps.last_used,
            row_number() OVER (
                ORDER BY CASE WHEN :sort::text = 'name' THEN app.name END,
                         CASE :sort WHEN 'bytes' THEN apps.bytes_in + apps.bytes_out
@@ -38,6 +35,12 @@ SELECT totals.*, page.*
 FROM totals
 LEFT JOIN page ON true
 ORDER BY page.place;
+
+-- name: app_domains
+-- How many domains each application used.
+SELECT app_id, count(*) AS domains
+FROM (SELECT app_id, domain_id FROM counted WHERE domain_id <> 0 GROUP BY 1, 2) AS pairs
+GROUP BY app_id;
 
 -- name: app
 SELECT id, name, executable, username, unit, container, first_seen FROM app WHERE id = :id AND deleted_at IS NULL;

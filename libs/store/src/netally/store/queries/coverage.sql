@@ -1,10 +1,13 @@
 -- What was measured: tells a real zero from a gap.
 
 -- name: coverage_by_host
-SELECT host_id, sum(measured_ms)::bigint AS measured_ms
+-- Of several ranges of a tier, by their place in `starts` and `ends` from 1 on; `start` and `end` hold them all.
+SELECT span.place::integer AS place, host_id, sum(measured_ms)::bigint AS measured_ms
 FROM coverage_tiers
+JOIN unnest(:starts::timestamptz[], :ends::timestamptz[]) WITH ORDINALITY AS span (start, "end", place)
+  ON bucket >= span.start AND bucket < span."end"
 WHERE tier = :tier AND bucket >= :start AND bucket < :end AND host_id = ANY (:hosts::integer[])
-GROUP BY host_id;
+GROUP BY 1, 2;
 
 -- name: coverage_by_bucket
 -- Buckets as in statement timeline.
