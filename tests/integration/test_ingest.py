@@ -13,8 +13,8 @@ from nats.aio.client import Client
 from nats.js import JetStreamContext
 
 from netally.bus import streams, subjects
-from netally.contracts.agent import AgentReported
-from netally.contracts.codes import Mode
+from netally.contracts.agent import AgentReported, InterfaceState
+from netally.contracts.codes import Mode, Scope
 from netally.contracts.flow import App, Coverage, FlowsObserved
 from netally.contracts.wire import encode_json
 from tests.aggregator_process import AggregatorProcess, publish
@@ -70,6 +70,29 @@ async def committed(database: asyncpg.Connection, sequences: int, within: float 
         return int(low + ahead) == sequences
 
     await eventually(count, within=within)
+
+
+async def test_a_flow_to_another_agent_is_between_peers(js: JetStreamContext, database: asyncpg.Connection) -> None:
+    for host, address in (("web-1.example.org", "10.0.0.1"), ("web-2.example.org", "10.0.0.2")):
+        interfaces = [InterfaceState(name="eth0", addresses=[address], captured=True)]
+        report = make_agent_report(host=host, interfaces=interfaces)
+        await js.publish(subjects.agents(host), encode_json(report))
+
+    async def both_known() -> bool:
+        return bool(await database.fetchval("SELECT count(*) = 2 FROM agent"))
+
+    await eventually(both_known)
+    start = this_interval() - 5_000
+    for host in ("web-1.example.org", "web-2.example.org"):
+        remotes = ("10.0.0.1", "10.0.0.2", "10.0.0.3")
+        records = [make_flow_record(scope=int(Scope.PRIVATE), remote=packed(remote)) for remote in remotes]
+        await publish(js, make_batch(records, host=host, start=start, epoch=make_epoch()))
+    await committed(database, 2)
+    found = await database.fetch(
+        "SELECT host.name, host(remote) AS remote FROM flow JOIN host ON host.id = host_id WHERE scope = $1 ORDER BY 1",
+        int(Scope.PEER),
+    )
+    assert [tuple(row) for row in found] == [("web-1.example.org", "10.0.0.2"), ("web-2.example.org", "10.0.0.1")]
 
 
 async def test_a_batch_becomes_rows(js: JetStreamContext, database: asyncpg.Connection) -> None:

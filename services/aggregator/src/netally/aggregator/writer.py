@@ -14,6 +14,7 @@ from netally.aggregator import rows
 from netally.aggregator.dimensions import UNKNOWN, Dimensions, app_key
 from netally.aggregator.ledger import Arrival, Ledger, Run, apply
 from netally.aggregator.metrics import BATCHES, REFUSED_ROWS, ROWS
+from netally.aggregator.peers import Peers, with_peers
 from netally.contracts.flow import FlowsObserved
 from netally.store import rollups, sql, tables
 from netally.store.partitions import DAY_MS, DayPartitions, days_of
@@ -46,6 +47,7 @@ class Writer:
     def __init__(self, pool: asyncpg.Pool, backend: str, raw_retention_days: int, clock: Clock) -> None:
         self._pool = pool
         self._dimensions = Dimensions(pool)
+        self._peers = Peers(pool, clock)
         self._partitions = DayPartitions(pool, backend)
         # A day below retention: rows that old would sit in what the next retention run drops.
         self._oldest_age = (raw_retention_days - 1) * DAY_MS
@@ -62,6 +64,7 @@ class Writer:
     def forget(self) -> None:
         """Drop what is remembered of the database, because it may be another one now."""
         self._dimensions.forget()
+        self._peers.forget()
         self._partitions.forget()
 
     async def write(self, batches: Sequence[FlowsObserved]) -> None:
@@ -83,10 +86,12 @@ class Writer:
             id(one): ([UNKNOWN, *of_apps], [UNKNOWN, *of_domains])
             for one, of_apps, of_domains in zip(kept, apps, domains, strict=True)
         }
+        peers = await self._peers.hosts()
         await self._partitions.ensure(days_of(one.at.start for one in kept))
 
         def flow_image(one: _Placed) -> bytes:
-            return rows.flow_image(one.batch, one.at.start, one.host_id, *ids[id(one)], now)
+            batch = with_peers(one.batch, one.host_id, peers)
+            return rows.flow_image(batch, one.at.start, one.host_id, *ids[id(one)], now)
 
         async def send(connection: sql.Connection, fresh: Sequence[_Placed]) -> Counter[str]:
             by_day: dict[int, list[_Placed]] = defaultdict(list)

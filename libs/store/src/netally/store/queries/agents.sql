@@ -29,6 +29,13 @@ UPDATE host SET kind = new.kind
 FROM unnest(:host_ids::integer[], :kinds::text[]) AS new (host_id, kind)
 WHERE host.id = new.host_id AND host.kind <> new.kind;
 
+-- name: agent_interfaces
+-- Interfaces of the agents that have reported since a time.
+SELECT agent.host_id, agent.interfaces::text AS interfaces
+FROM agent JOIN host ON host.id = agent.host_id
+WHERE agent.received_at >= :since::timestamptz AND host.kind = 'agent' AND host.deleted_at IS NULL
+ORDER BY agent.host_id;
+
 -- name: clock_offsets
 -- Milliseconds by which each agent's clock is ahead of the bus's, as of its last report.
 SELECT host_id, clock_offset_ms FROM agent WHERE clock_offset_ms IS NOT NULL ORDER BY host_id;
