@@ -8,6 +8,7 @@ from typing import Any, cast
 from zoneinfo import ZoneInfo
 
 from netally.api.database import Database, Rows
+from netally.api.problems import unavailable
 from netally.store.counted import Counted
 
 
@@ -17,9 +18,16 @@ class ScriptedDatabase:
         self.statements = {"coverage_by_host": [], "coverage_by_bucket": [], "tiers_held": [], **statements}
         self.asked: dict[str, dict[str, Any]] = {}
         self.counted: dict[str, Counted | None] = {}
+        self.reads = 0
+        self.away = ""
+        """Why it cannot be read, when it cannot."""
 
     @asynccontextmanager
     async def read(self, advice: str) -> AsyncIterator[tuple[Rows, ZoneInfo]]:
+        self.reads += 1
+        if self.away:
+            raise unavailable(self.away)
+
         async def rows(statement: str, counted: Counted | None = None, /, **arguments: Any) -> list[Any]:
             self.asked[statement] = arguments
             self.counted[statement] = counted

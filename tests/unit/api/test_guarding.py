@@ -9,6 +9,7 @@ from litestar.connection import ASGIConnection
 
 from netally.api import guarding, metrics
 from netally.api.problems import ProblemError
+from netally.contracts.forwarding import proxies
 from tests.api_in_process import BEARER, running_api
 
 
@@ -39,7 +40,7 @@ def make_connection(
     ],
 )
 def test_requests_of_our_own_pages_pass(connection: Any) -> None:
-    guarding.check_origin(connection)
+    guarding.check_origin(connection, guarding.NO_PROXIES)
 
 
 @pytest.mark.parametrize(
@@ -61,15 +62,24 @@ def test_requests_of_our_own_pages_pass(connection: Any) -> None:
 )
 def test_requests_of_other_sites_pages_are_refused(connection: Any) -> None:
     with pytest.raises(ProblemError) as caught:
-        guarding.check_origin(connection)
+        guarding.check_origin(connection, guarding.NO_PROXIES)
     assert caught.value.problem.status == 403
 
 
-def test_a_proxy_on_this_machine_is_believed_about_its_client() -> None:
-    assert guarding.client_address(make_connection(x_forwarded_for="192.0.2.7")) == "192.0.2.7"
-    assert guarding.client_address(make_connection(x_forwarded_for="6.6.6.6, 192.0.2.7")) == "192.0.2.7"
-    assert guarding.client_address(make_connection(client="192.0.2.9", x_forwarded_for="192.0.2.7")) == "192.0.2.9"
-    assert guarding.client_address(make_connection()) == "127.0.0.1"
+def test_a_change_with_a_session_says_where_it_comes_from() -> None:
+    guarding.check_same_site(make_connection("GET"))
+    guarding.check_same_site(make_connection(origin="http://netally.test"))
+    guarding.check_same_site(make_connection(sec_fetch_site="same-origin"))
+    with pytest.raises(ProblemError) as caught:
+        guarding.check_same_site(make_connection(cookie="netally_session=x"))
+    assert caught.value.problem.status == 403
+
+
+def test_proxies_that_were_named_are_believed_about_their_client() -> None:
+    web = proxies("192.0.2.0/28")
+    asked = make_connection(client="192.0.2.9", x_forwarded_for="6.6.6.6, 198.51.100.7, 192.0.2.3")
+    assert guarding.client_address(asked, web) == "198.51.100.7"
+    assert guarding.client_address(asked, guarding.NO_PROXIES) == "192.0.2.9"
 
 
 def test_direct_from_this_machine_means_no_proxy() -> None:

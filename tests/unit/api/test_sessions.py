@@ -5,9 +5,12 @@ from typing import Any
 import httpx
 import pytest
 
-from netally.api.access import ATTEMPTS
+from netally.api.attempt_limit import ATTEMPTS
 from tests.api_in_process import RunningApi, running_api
 from tests.builders import START
+
+
+SAME_ORIGIN = {"Origin": "http://netally.test"}
 
 
 class Clock:
@@ -35,7 +38,7 @@ async def test_a_code_opens_a_session_that_reads_and_ends() -> None:
         opened = await log_in(api)
         assert (opened.status_code, opened.json()) == (
             200,
-            {"actor": "admin", "expires_at": START + 12 * 3_600_000, "hosts": None},
+            {"actor": "admin", "expires_at": START + 12 * 3_600_000, "role": "admin", "hosts": None, "token": ""},
         )
         cookie = opened.headers["set-cookie"]
         assert cookie.startswith("netally_session=")
@@ -46,14 +49,14 @@ async def test_a_code_opens_a_session_that_reads_and_ends() -> None:
         assert (await api.anonymous.get("/api/session")).json()["actor"] == "admin"
         assert (await api.anonymous.get("/api/applications")).status_code == 503  # in, and no database here
 
-        ended = await api.anonymous.delete("/api/session")
+        ended = await api.anonymous.delete("/api/session", headers=SAME_ORIGIN)
         assert ended.status_code == 204
         assert "Max-Age=0" in ended.headers["set-cookie"]
         copy = {"Cookie": f"netally_session={value}"}
         assert (await api.anonymous.get("/api/session", headers=copy)).status_code == 401
 
         await log_in(api)
-        clock.now += 12 * 3_600_000
+        clock.now += 2 * 3_600_000 + 1
         over = await api.anonymous.get("/api/session")
         assert (over.status_code, "over" in over.json()["detail"]) == (401, True)
 
@@ -74,7 +77,7 @@ async def test_codes_are_made_with_the_token_alone() -> None:
     async with running_api() as api:
         assert (await api.anonymous.post("/api/session/codes")).status_code == 401
         await log_in(api)
-        assert (await api.anonymous.post("/api/session/codes")).status_code == 403
+        assert (await api.anonymous.post("/api/session/codes", headers=SAME_ORIGIN)).status_code == 403
 
 
 async def test_attempts_are_limited() -> None:
@@ -120,7 +123,20 @@ async def test_other_sites_cannot_log_in_or_out() -> None:
         await log_in(api)
         answer = await api.anonymous.delete("/api/session", headers={"Sec-Fetch-Site": "cross-site"})
         assert answer.status_code == 403
+        # Nor does one whose browser says nothing, as none does.
+        assert (await api.anonymous.delete("/api/session")).status_code == 403
         assert (await api.anonymous.get("/api/session")).status_code == 200
+
+
+async def test_a_session_that_somebody_put_there_is_not_the_one_that_is_opened() -> None:
+    async with running_api() as api:
+        await log_in(api)
+        planted = api.anonymous.cookies["netally_session"]
+        await log_in(api)
+        assert api.anonymous.cookies["netally_session"] != planted
+        copy = {"Cookie": f"netally_session={planted}"}
+        api.anonymous.cookies.clear()
+        assert (await api.anonymous.get("/api/session", headers=copy)).status_code == 401
 
 
 async def test_the_cookie_is_secure_behind_a_proxy_with_https() -> None:

@@ -27,6 +27,7 @@ AGENTS: Final = "AGENTS"
 COMMANDS: Final = "COMMANDS"
 OUTCOMES: Final = "OUTCOMES"
 DEADLETTERS: Final = "DEADLETTERS"
+ACCESS: Final = "ACCESS"
 
 SETTINGS_BUCKET: Final = "settings"
 """KV bucket (stream KV_settings) of what changes while things run."""
@@ -87,6 +88,15 @@ def stream_configs(flows_max_bytes: int = 8 * GIB, exports_max_bytes: int = GIB)
             storage=StorageType.FILE,
         ),
         StreamConfig(
+            name=ACCESS,
+            subjects=[subjects.access_used()],
+            retention=RetentionPolicy.WORK_QUEUE,
+            discard=DiscardPolicy.OLD,
+            max_age=7 * 86400,
+            max_bytes=64 * MIB,
+            storage=StorageType.FILE,
+        ),
+        StreamConfig(
             name=DEADLETTERS,
             subjects=[f"{subjects.DEADLETTERS}.*"],
             retention=RetentionPolicy.LIMITS,
@@ -143,6 +153,17 @@ def consumer_configs(ack_wait: float = ACK_WAIT) -> list[tuple[str, ConsumerConf
         ),
         (
             AGENTS,
+            ConsumerConfig(
+                durable_name=AGGREGATOR,
+                ack_policy=AckPolicy.EXPLICIT,
+                deliver_policy=DeliverPolicy.ALL,
+                ack_wait=ack_wait,
+                max_deliver=-1,
+                max_ack_pending=2_000,
+            ),
+        ),
+        (
+            ACCESS,
             ConsumerConfig(
                 durable_name=AGGREGATOR,
                 ack_policy=AckPolicy.EXPLICIT,

@@ -12,6 +12,7 @@ COMMANDS: Final = "commands.v1"
 OUTCOMES: Final = "outcomes.v1"
 DEADLETTERS: Final = "deadletters.v1"
 SETTINGS: Final = "settings.v1"
+ACCESS: Final = "access.v1"
 
 AGGREGATOR: Final = "aggregator"
 """Source of outcomes and target of commands."""
@@ -98,3 +99,13 @@ def host_settings_key(host: str) -> str:
 
 def service_settings_key(service: str) -> str:
     return f"services.{service}"
+
+
+def access_used() -> str:
+    """What API instances tell of the use of tokens and sessions."""
+    return f"{ACCESS}.used"
+
+
+def access_changed() -> str:
+    """Tells every API instance that a token was made or revoked (core NATS)."""
+    return f"{ACCESS}.changed"

@@ -22,6 +22,13 @@ Names = Annotated[list[Annotated[str, Meta(min_length=1, max_length=255)]], Meta
 Days = Annotated[int, Meta(ge=1, le=36_500)]
 Level = Literal["debug", "info", "warning", "error"]
 CommandId = Annotated[str, Meta(pattern="^[0-9a-f]{32}$")]
+TokenId = Annotated[str, Meta(pattern="^[0-9a-f]{16}$")]
+TokenName = Annotated[str, Meta(min_length=1, max_length=60, pattern=r"^[^\x00-\x1f\x7f]+$")]
+RoleName = Literal["viewer", "operator", "admin"]
+TokenHash = Annotated[
+    str, Meta(max_length=200, pattern=r"^\$argon2id\$v=19\$m=\d{4,5},t=[1-9],p=[1-4]\$[A-Za-z0-9+/]+\$[A-Za-z0-9+/]+$")
+]
+"""Argon2id as the PHC string format writes it, of a cost that is bounded: whoever checks a token pays it."""
 
 TIER_ALIASES: Final = {"minutely": "1m", "hourly": "1h", "daily": "1d"}
 
@@ -208,11 +215,29 @@ class Cancel(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     command: CommandId
 
 
+class CreateToken(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Make a token known. Its secret was made by the API, which showed it once; what comes here is the hash of it."""
+
+    token: TokenId
+    name: TokenName
+    role: RoleName
+    hash: TokenHash
+    hosts: HostNames | None = None
+    """Names of the hosts that it may see; all when absent."""
+    expires_at: Moment | None = None
+
+
+class RevokeToken(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Let a token, and every session that was opened with it, be of no use any more."""
+
+    token: TokenId
+
+
 # --- what there is --------------------------------------------------------------------------------------------------
 
 Arguments = (
     Aggregate | CleanUp | RefreshCache | Export | Pause | Resume | SetInterval | SetRetention | SetConfig | SetLogLevel
-    | Purge | SaveView | DeleteView | Cancel
+    | Purge | SaveView | DeleteView | Cancel | CreateToken | RevokeToken
 )  # fmt: skip
 
 
@@ -230,6 +255,13 @@ class CommandKind(msgspec.Struct, frozen=True):
     """Whether ``dry_run`` tells what would happen."""
     resumes: bool = True
     """Whether it is run again when the aggregator ended in the middle. Else it fails, as its counts would be wrong."""
+    limits: Literal["", "hosts", "host", "own"] = ""
+    """The argument that names hosts, where those are all that it is about: a token for some hosts may order it for
+    them. ``own``: it is about what its actor made. Empty: it is about all."""
+    signed: bool = False
+    """Taken from the API alone: who can publish on the bus must not make tokens by that."""
+    withheld: str = ""
+    """Argument that nobody is shown."""
 
 
 COMMANDS: Final = {
@@ -247,18 +279,22 @@ COMMANDS: Final = {
             "set-retention", SetRetention, "maintenance", "admin", "Change how long each tier is kept", previews=True
         ),
         CommandKind("set-config", SetConfig, "maintenance", "admin", "Change settings", previews=True),
-        CommandKind("export", Export, "export", "operator", "Write rows into a file to download"),
+        CommandKind(
+            "export", Export, "export", "operator", "Write rows into a file to download", limits="host"
+        ),
         CommandKind("refresh-cache", RefreshCache, "quick", "operator", "Forget what is remembered, everywhere"),
-        CommandKind("pause", Pause, "quick", "operator", "Stop capturing on hosts"),
-        CommandKind("resume", Resume, "quick", "operator", "Go on capturing on hosts"),
-        CommandKind("set-interval", SetInterval, "quick", "operator", "Change how often hosts send"),
+        CommandKind("pause", Pause, "quick", "operator", "Stop capturing on hosts", limits="hosts"),
+        CommandKind("resume", Resume, "quick", "operator", "Go on capturing on hosts", limits="hosts"),
+        CommandKind("set-interval", SetInterval, "quick", "operator", "Change how often hosts send", limits="hosts"),
         CommandKind("set-log-level", SetLogLevel, "quick", "admin", "Change how much is logged"),
-        CommandKind("save-view", SaveView, "quick", "operator", "Keep a page under a name"),
-        CommandKind("delete-view", DeleteView, "quick", "operator", "Forget a saved view"),
-        CommandKind("cancel", Cancel, "control", "operator", "Take back or stop a command"),
+        CommandKind("save-view", SaveView, "quick", "operator", "Keep a page under a name", limits="own"),
+        CommandKind("delete-view", DeleteView, "quick", "operator", "Forget a saved view", limits="own"),
+        CommandKind("cancel", Cancel, "control", "operator", "Take back or stop a command", limits="own"),
+        CommandKind("create-token", CreateToken, "access", "admin", "Make a token known", signed=True, withheld="hash"),
+        CommandKind("revoke-token", RevokeToken, "access", "admin", "Let a token be of no use any more", signed=True),
     )
 }  # fmt: skip
-LANES: Final = ("maintenance", "export", "quick", "control")
+LANES: Final = ("maintenance", "export", "quick", "control", "access")
 
 MAX_KEY: Final = 200
 
@@ -316,6 +352,8 @@ def _check_together(arguments: Arguments) -> None:
             given = [name for name in ("host", "app", "domain") if getattr(arguments, name) is not None]
             if len(given) != 1:
                 raise RefusedError("give exactly one of host, app and domain", given[1] if given else "host")
+        case CreateToken(role="admin", hosts=list()):
+            raise RefusedError("an admin token is for all hosts: what admins change concerns every one", "hosts")
         case SetLogLevel(target="hosts"):
             pass
         case SetLogLevel(hosts=list()):

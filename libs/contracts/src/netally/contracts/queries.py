@@ -744,8 +744,12 @@ class Session(msgspec.Struct, frozen=True):
     actor: str
     expires_at: int | None
     """When the session cookie ends; null for a bearer token."""
+    role: str = "admin"
+    """``viewer``, ``operator`` or ``admin``."""
     hosts: list[str] | None = None
     """The hosts that may be seen, by name; null for every host."""
+    token: str = ""
+    """Id of the token; empty for the admin token."""
 
 
 class Problem(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -18,6 +18,7 @@ import uvloop
 from nats.aio.client import Client
 
 from netally.aggregator import command_service, maintenance
+from netally.aggregator.access_use import AccessSink
 from netally.aggregator.agents import AgentSink
 from netally.aggregator.consumer import Consumer
 from netally.aggregator.flows import FlowSink
@@ -223,11 +224,22 @@ async def _consume(
         explain=explain,
         database_answers=database_answers,
     )
+    access = Consumer(
+        client,
+        streams.ACCESS,
+        AccessSink(pool, clock),
+        ack_wait=settings.ack_wait_seconds,
+        clock=clock,
+        readiness=readiness,
+        explain=explain,
+        database_answers=database_answers,
+    )
     dimensions = (writer.dimensions(), agent_sink.dimensions())
     async with asyncio.TaskGroup() as tasks:
         for part in (
             flows.run,
             agents.run,
+            access.run,
             lambda stop: watch(client.jetstream(), settings, readiness, stop),
             lambda stop: maintenance.run(database_settings, live.ages, stop),
             lambda stop: command_service.run(

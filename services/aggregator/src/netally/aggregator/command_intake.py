@@ -68,6 +68,8 @@ class Intake:
             if command.name in commands.COMMANDS and command.name != name:
                 raise RefusedError(f"the subject says {name!r}, the command {command.name[:60]!r}", "name")
             arguments = commands.check(command)
+            if commands.COMMANDS[command.name].signed and not verified:
+                raise RefusedError(f"{command.name} is taken from the API alone: it says who orders it", "name")
         except RefusedError as refused:
             await self._refuse(command, sequence, refused)
             return

@@ -23,6 +23,7 @@ from netally.aggregator.export_command import ExportCommand
 from netally.aggregator.fleet_commands import FleetCommands
 from netally.aggregator.live_settings import LiveConfig
 from netally.aggregator.maintenance_commands import MaintenanceCommands
+from netally.aggregator.token_commands import TokenCommands
 from netally.aggregator.view_commands import ViewCommands
 from netally.bus import subjects
 from netally.bus.credentials import BusAccess
@@ -82,6 +83,7 @@ async def run(
         maintenance = MaintenanceCommands(
             pool, js, live, clock, tell_services=tell_services, forget_ids=fleet.forget_ids
         )
+        tokens = TokenCommands(pool, client, clock)
         views = ViewCommands(pool, clock)
         handlers: dict[str, Handler] = {
             "aggregate": maintenance.aggregate,
@@ -98,6 +100,8 @@ async def run(
             "save-view": views.save,
             "delete-view": views.delete,
             "cancel": fleet.cancel,
+            "create-token": tokens.create,
+            "revoke-token": tokens.revoke,
         }
         runner = CommandRunner(pool, ledger, handlers, clock, explain)
         intake = Intake(pool, ledger, runner.waits_for, runner.wake)

@@ -1,77 +1,83 @@
-"""Who may ask: the admin token, login codes, session cookies, and a limit on attempts.
+"""Who asks: the admin token, tokens of the database, login codes, session cookies.
 
-Codes and ended sessions are kept in memory: a restart voids open codes, and a cookie that was ended before the restart
-is good again until its twelve hours are over.
+A session's cookie is signed and names the token that opened it, so that it can do what the token can, for as long as
+the token can. Codes are kept in this instance's memory alone: that is what makes each work once.
 """
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import hmac
+import re
 import secrets
-from collections import deque
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import structlog
 from itsdangerous import BadSignature, URLSafeSerializer
 
+from netally.api.access_reports import AccessReports
+from netally.api.access_state import AccessState, KnownToken
+from netally.api.attempt_limit import AttemptLimit
+from netally.api.problems import ProblemError, too_many, unauthorized, unavailable
+from netally.api.token_secrets import TokenHashing, digest, id_of
+from netally.contracts.access import SessionUse
 from netally.contracts.queries import LoginCode, Session
 
 COOKIE: Final = "netally_session"
 SESSION_SECONDS: Final = 12 * 3600
+IDLE_SECONDS: Final = 2 * 3600
 CODE_SECONDS: Final = 600
 MOST_CODES: Final = 100
 TOKEN_FILE: Final = "admin-token"  # noqa: S105  (a file's name)
 ADMIN: Final = "admin"
 
-ATTEMPTS: Final = 10
-ATTEMPTS_SECONDS: Final = 60
-_MOST_ADDRESSES: Final = 10_000
+_NUMBER: Final = re.compile("[0-9a-f]{32}")
 
 log = structlog.get_logger()
 
 
-class AttemptLimit:
-    """At most `ATTEMPTS` failures a minute from one address; addresses are bounded, the oldest go first."""
+class Opened(NamedTuple):
+    session: Session
+    cookie: str
+    """Value of the cookie."""
 
-    def __init__(self, clock: Callable[[], int]) -> None:
-        self._clock = clock
-        self._failures: dict[str, deque[int]] = {}
+    def __repr__(self) -> str:
+        return f"Opened({self.session.actor})"
 
-    def wait_seconds(self, address: str) -> int:
-        """Seconds until the address may try again, 0 for now."""
-        failures = self._failures.get(address)
-        if not failures:
-            return 0
-        since = self._clock() - ATTEMPTS_SECONDS * 1000
-        while failures and failures[0] <= since:
-            failures.popleft()
-        return (failures[0] - since) // 1000 + 1 if len(failures) >= ATTEMPTS else 0
 
-    def failed(self, address: str) -> None:
-        failures = self._failures.pop(address, None) or deque(maxlen=ATTEMPTS)
-        failures.append(self._clock())
-        self._failures[address] = failures
-        while len(self._failures) > _MOST_ADDRESSES:
-            del self._failures[next(iter(self._failures))]
+class _Cookie(NamedTuple):
+    number: str
+    token: str
+    """Empty for the admin token."""
+    opened_at: int
+    expires_at: int
 
 
 class Access:
     """Checks and issues credentials. ``clock`` gives epoch milliseconds."""
 
-    def __init__(self, token: str, token_file: Path, clock: Callable[[], int]) -> None:
+    def __init__(
+        self, token: str, token_file: Path, clock: Callable[[], int], state: AccessState, reports: AccessReports
+    ) -> None:
         self._given = token
         self._file = token_file
         self._read: tuple[float, str] = (0.0, "")
+        self._signer: tuple[str, URLSafeSerializer] | None = None
         self._clock = clock
-        self._codes: dict[str, int] = {}
-        self._ended: dict[str, int] = {}
+        self._codes: dict[bytes, tuple[int, str]] = {}
+        self._checking: dict[str, asyncio.Task[bool]] = {}
+        self._state = state
+        self._reports = reports
+        self.hashing = TokenHashing()
         self.attempts = AttemptLimit(clock)
 
+    # --- the admin token ----------------------------------------------------------------------------------------
+
     def token(self) -> str:
-        """The admin token; empty while there is none (then nobody gets in)."""
+        """The admin token; empty while there is none (then it lets nobody in)."""
         if self._given:
             return self._given
         try:
@@ -89,55 +95,159 @@ class Access:
     def is_admin(self, token: str) -> bool:
         known = self.token()
         # Digests, so that neither content nor length shows in the time it takes.
-        return bool(known) and hmac.compare_digest(_digest(token), _digest(known))
+        return bool(known) and hmac.compare_digest(digest(token), digest(known))
 
-    def new_code(self) -> LoginCode:
-        """A code that opens one session within ten minutes."""
+    # --- bearer tokens ------------------------------------------------------------------------------------------
+
+    async def of_bearer(self, text: str, address: str, *, limited: bool = True) -> Session:
+        """Who a bearer token is. Raises the 401 of a wrong one, the 429 when too many were, the 503 when nobody knows.
+
+        What was right before needs no attempt, so that one client's wrong token does not hold up another behind the
+        same address; but for the admin token, which people choose.
+        """
+        token = id_of(text)
+        known = await self._state.token(token) if token else None
+        if known is not None and self.hashing.is_known(text, known.hash):
+            return self._session_of_token(known)
+        checking = self._checking.get(text)
+        if checking is None:
+            wait = self.attempts.wait_seconds(address) if limited else 0
+            if wait:
+                raise too_many("Too many wrong tokens from this address.", wait)
+            if self.is_admin(text):
+                self.attempts.succeeded(address)
+                return Session(actor=ADMIN, expires_at=None)
+            if token and known is None and not self._state.is_known:
+                raise unavailable("The token cannot be checked: the database is away.")
+            self.attempts.failed(address)
+            if known is None:
+                raise unauthorized("The token is not valid.")
+            # A page asks for many things at once: they are one attempt.
+            checking = self._checking[text] = asyncio.create_task(self._check_hash(text, known, address))
+        if known is None or not await asyncio.shield(checking):
+            raise unauthorized("The token is not valid.")
+        return self._session_of_token(known)
+
+    async def _check_hash(self, text: str, known: KnownToken, address: str) -> bool:
+        try:
+            right = await self.hashing.is_right(text, known.hash)
+        finally:
+            del self._checking[text]
+        if right:
+            self.attempts.forgive(address)
+        return right
+
+    def _session_of_token(self, known: KnownToken) -> Session:
+        self._check_expiry(known)
+        self._reports.token(known.id, self._clock())
+        return Session(actor=known.actor, expires_at=None, role=known.role, hosts=known.hosts, token=known.id)
+
+    def _check_expiry(self, known: KnownToken) -> None:
+        if known.expires_at is not None and known.expires_at <= self._clock():
+            raise unauthorized("The token has expired.")
+
+    async def still(self, session: Session, cookie: str) -> bool:
+        """Whether credentials that were good when a request began are good now."""
+        try:
+            if cookie:
+                await self.of_cookie(cookie)
+            elif session.token:
+                known = await self._state.token(session.token)
+                if known is None:
+                    return not self._state.is_known
+                self._check_expiry(known)
+        except ProblemError as error:
+            return error.problem.status == 503
+        return True
+
+    # --- sessions -----------------------------------------------------------------------------------------------
+
+    def new_code(self, token: str = "") -> LoginCode:
+        """A code that opens one session of the token (empty: the admin token) within ten minutes."""
         now = self._clock()
-        self._codes = {code: end for code, end in self._codes.items() if end > now}
+        self._codes = {code: found for code, found in self._codes.items() if found[0] > now}
         while len(self._codes) >= MOST_CODES:
             del self._codes[next(iter(self._codes))]
         code = secrets.token_urlsafe(24)
         expires_at = now + CODE_SECONDS * 1000
-        self._codes[_digest(code).hex()] = expires_at
+        self._codes[digest(code)] = (expires_at, token)
         return LoginCode(code=code, expires_at=expires_at)
 
-    def open_session(self, code: str) -> tuple[Session, str] | None:
-        """The session and its cookie's value; None for a code that is unknown, used or too old."""
-        expires_at = self._codes.pop(_digest(code).hex(), 0)
-        if expires_at <= self._clock() or not self.token():
+    async def open_session(self, code: str) -> Opened | None:
+        """None for a code that is unknown, used or too old."""
+        expires_at, token = self._codes.pop(digest(code), (0, ""))
+        now = self._clock()
+        if expires_at <= now or not self.token():
             return None
-        session = Session(actor=ADMIN, expires_at=self._clock() + SESSION_SECONDS * 1000)
-        return session, self._signer().dumps([secrets.token_hex(16), session.actor, session.expires_at])
+        end = now + SESSION_SECONDS * 1000
+        known = None
+        if token:
+            known = await self._state.token(token)
+            if known is None or (known.expires_at is not None and known.expires_at <= now):
+                return None
+            end = min(end, known.expires_at or end)
+        found = _Cookie(secrets.token_hex(16), token, now, end)
+        self._reports.session(SessionUse(found.number, token, now, end, now), at_once=True)
+        return Opened(_session(found, known), self._signing().dumps(list(found)))
 
-    def session_of(self, cookie: str) -> Session | None:
-        """The session of a cookie; None when it is forged, over or ended."""
+    async def of_cookie(self, cookie: str) -> Session:
+        """The session of a cookie. Raises the 401 when it is forged, over or ended, the 503 when nobody knows."""
         found = self._load(cookie)
-        if found is None or found[2] <= self._clock() or found[0] in self._ended:
-            return None
-        return Session(actor=found[1], expires_at=found[2])
+        over = unauthorized("The session is over: log in again.")
+        now = self._clock()
+        if found is None or found.expires_at <= now:
+            raise over
+        used = await self._state.session(found.number)
+        last_used, ended = used or (found.opened_at, False)
+        if ended:
+            raise over
+        known = None
+        if found.token:
+            known = await self._state.token(found.token)
+            if known is None and not self._state.is_known:
+                raise unavailable("The session cannot be checked: the database is away.")
+            if known is None:
+                raise over
+            self._check_expiry(known)
+        if now - max(last_used, found.opened_at) > IDLE_SECONDS * 1000:
+            if used is None and not self._state.is_known:
+                raise unavailable("The session cannot be checked: the database is away.")
+            raise over
+        self._reports.session(SessionUse(found.number, found.token, found.opened_at, found.expires_at, now))
+        return _session(found, known)
 
     def end_session(self, cookie: str) -> None:
+        """For all copies of the cookie, on every instance."""
         found = self._load(cookie)
         if found is not None:
-            now = self._clock()
-            self._ended = {number: end for number, end in self._ended.items() if end > now} | {found[0]: found[2]}
+            use = SessionUse(found.number, found.token, found.opened_at, found.expires_at, self._clock(), ended=True)
+            self._reports.session(use, at_once=True)
 
-    def _load(self, cookie: str) -> tuple[str, str, int] | None:
+    def _load(self, cookie: str) -> _Cookie | None:
         if not self.token():
             return None
         try:
-            number, actor, expires_at = self._signer().loads(cookie)
+            number, token, opened_at, expires_at = self._signing().loads(cookie)
         except (BadSignature, ValueError, TypeError):
             return None
-        return str(number), str(actor), int(expires_at)
+        if not (isinstance(number, str) and _NUMBER.fullmatch(number) and isinstance(token, str)):
+            return None
+        return _Cookie(number, token, int(opened_at), int(expires_at))
 
-    def _signer(self) -> URLSafeSerializer:
-        # The key follows from the token: a new token ends every session.
-        return URLSafeSerializer(
-            self.token(), salt=COOKIE, signer_kwargs={"key_derivation": "hmac", "digest_method": hashlib.sha256}
-        )
+    def _signing(self) -> URLSafeSerializer:
+        # The key follows from the token: a new token ends every session. Slowly, as a cookie would otherwise let
+        # whoever has one try out admin tokens.
+        token = self.token()
+        if self._signer is None or self._signer[0] != token:
+            key = hashlib.scrypt(token.encode("utf-8", "surrogatepass"), salt=COOKIE.encode(), n=2**14, r=8, p=1)
+            made = URLSafeSerializer(
+                key, salt=COOKIE, signer_kwargs={"key_derivation": "hmac", "digest_method": hashlib.sha256}
+            )
+            self._signer = (token, made)
+        return self._signer[1]
 
 
-def _digest(text: str) -> bytes:
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
+def _session(found: _Cookie, known: KnownToken | None) -> Session:
+    if known is None:
+        return Session(actor=ADMIN, expires_at=found.expires_at)
+    return Session(actor=known.actor, expires_at=found.expires_at, role=known.role, hosts=known.hosts, token=known.id)

@@ -34,9 +34,12 @@ from netally.api import (
     sessions,
     state,
     stats,
+    tokens,
     views,
 )
 from netally.api.access import TOKEN_FILE, Access
+from netally.api.access_reports import AccessReports
+from netally.api.access_state import AccessState
 from netally.api.bus import LiveBus
 from netally.api.command_bus import CommandBus
 from netally.api.database import STATEMENT_TIMEOUT, Database
@@ -44,6 +47,7 @@ from netally.api.documents import StrictBodies, openapi_config
 from netally.api.guarding import ClientPresence, Credentials, add_security_headers, check_parameters
 from netally.api.live import LiveTraffic
 from netally.api.live_feed import LiveFeed
+from netally.api.permissions import ADMIN, ANONYMOUS, OPERATOR, THIS_MACHINE, VIEWER, routes
 from netally.api.problems import ProblemError, on_any_exception, on_http_exception, on_problem
 from netally.api.reading import Clock, asking
 from netally.api.service_orders import ServiceOrders
@@ -54,6 +58,7 @@ from netally.telemetry.logging import configure_logging
 from netally.telemetry.settings import SettingsError, load_settings
 
 MAX_BODY = 16 * 1024
+ACCESS_TIMEOUT = 2.0
 SHUTDOWN_SECONDS = 1
 """Open live streams would hold the process for as long as their readers like."""
 
@@ -73,18 +78,22 @@ def create_app(
 ) -> Litestar:
     """The application. Nothing is connected before its lifespan starts; until then queries answer 503."""
     settings = load_settings(Settings) if settings is None else settings
-    access = Access(settings.admin_token, settings.directory() / TOKEN_FILE, clock)
     database = Database(settings.database_url, statement_timeout, settings.database_statement_cache)
     traffic = LiveTraffic()
     feed = LiveFeed(traffic, clock)
     access_to_bus = read_access(credentials or load_settings(BusSettings), service_inbox("api"))
     bus = LiveBus(settings.nats_url, lambda sample: traffic.add(sample, clock()), access_to_bus)
-
+    # A connection of its own: who asks must be known also while queries hold all others.
+    accounts = Database(settings.database_url, ACCESS_TIMEOUT, settings.database_statement_cache, connections=1)
+    access_state = AccessState(accounts, clock)
+    reports = AccessReports(bus, access_state)
+    access = Access(settings.admin_token, settings.directory() / TOKEN_FILE, clock, access_state, reports)
+    trusted = settings.proxies()
     orders = ServiceOrders(bus)
 
     @asynccontextmanager
     async def connections(_: Litestar) -> AsyncIterator[None]:
-        tasks = [asyncio.create_task(part.run()) for part in (database, bus, feed, orders)]
+        tasks = [asyncio.create_task(part.run()) for part in (database, accounts, bus, feed, orders, reports)]
         try:
             yield
         finally:
@@ -92,70 +101,96 @@ def create_app(
             await _end(tasks)
             await bus.close()
             await database.close()
+            await accounts.close()
 
     def provide(value: object) -> Provide:
         return Provide(lambda: value, sync_to_thread=False)
 
     return Litestar(
+        # Who may what: here, and nowhere else.
         route_handlers=[
-            stats.bandwidth,
-            stats.timeline,
-            breakdown.breakdown,
-            stats.summary,
-            applications.applications,
-            applications.application,
-            applications.application_timeline,
-            applications.application_domains,
-            applications.application_hosts,
-            domains.domains,
-            domains.top_domains,
-            domains.domain,
-            domains.domain_timeline,
-            domains.domain_browsers,
-            domains.domain_applications,
-            browsers.browsers,
-            hosts.hosts,
-            hosts.host,
-            hosts.conservation,
-            hosts.fleet_conservation,
-            flows.protocols,
-            flows.remotes,
-            flows.flows,
-            historical.daily,
-            historical.weekly,
-            historical.monthly,
-            historical.heatmap,
-            historical.compare,
-            filter_completion.complete_filter,
-            about.about,
-            views.views,
-            live_stream.live,
-            sessions.make_code,
-            sessions.log_in,
-            sessions.session,
-            sessions.log_out,
-            state.health,
-            state.ready,
-            state.prometheus,
-            documents.asset,
-            documents.asyncapi,
-            commands.order,
-            commands.kinds,
-            commands.ledger,
-            commands.one,
-            commands.cancel,
-            commands.events,
-            config.aggregate,
-            config.cleanup,
-            config.refresh_cache,
-            config.change,
-            config.show,
-            export.export,
-            export.download,
-            export.manifest,
+            *routes(
+                ANONYMOUS,
+                sessions.log_in,
+                state.health,
+                state.ready,
+            ),
+            *routes(
+                THIS_MACHINE,
+                state.prometheus,
+                all_hosts=True,
+            ),
+            *routes(
+                VIEWER,
+                stats.bandwidth,
+                stats.timeline,
+                breakdown.breakdown,
+                stats.summary,
+                applications.applications,
+                applications.application,
+                applications.application_timeline,
+                applications.application_domains,
+                applications.application_hosts,
+                domains.domains,
+                domains.top_domains,
+                domains.domain,
+                domains.domain_timeline,
+                domains.domain_browsers,
+                domains.domain_applications,
+                browsers.browsers,
+                hosts.hosts,
+                hosts.host,
+                hosts.conservation,
+                hosts.fleet_conservation,
+                flows.protocols,
+                flows.remotes,
+                flows.flows,
+                historical.daily,
+                historical.weekly,
+                historical.monthly,
+                historical.heatmap,
+                historical.compare,
+                filter_completion.complete_filter,
+                about.about,
+                views.views,
+                live_stream.live,
+                sessions.make_code,
+                sessions.session,
+                sessions.log_out,
+                documents.asset,
+                documents.asyncapi,
+                commands.kinds,
+                commands.ledger,
+                commands.one,
+                commands.events,
+                config.show,
+                export.download,
+                export.manifest,
+            ),
+            *routes(
+                OPERATOR,
+                commands.order,
+                commands.cancel,
+                export.export,
+            ),
+            *routes(
+                OPERATOR,
+                config.aggregate,
+                config.refresh_cache,
+                all_hosts=True,
+            ),
+            *routes(
+                ADMIN,
+                config.cleanup,
+                config.change,
+                tokens.tokens,
+                tokens.create,
+                tokens.revoke,
+            ),
         ],
         dependencies={
             "access": provide(access),
+            "access_state": provide(access_state),
             "asked": Provide(asking, sync_to_thread=False),
             "bus": provide(bus),
             "clock": provide(clock),
@@ -164,8 +199,9 @@ def create_app(
             "feed": provide(feed),
             "live": provide(traffic),
             "visible": Provide(visible_hosts, sync_to_thread=False),
+            "trusted": provide(trusted),
         },
-        middleware=[ClientPresence(), Credentials(access)],
+        middleware=[ClientPresence(), Credentials(access, trusted)],
         guards=[check_parameters],
         before_send=[add_security_headers],
         exception_handlers={

@@ -23,11 +23,13 @@ from nats.js.errors import NotFoundError
 
 from netally.api.bus import LiveBus
 from netally.api.database import Database
-from netally.api.problems import ProblemError, problem, unavailable
+from netally.api.permissions import allowed_command, shown
+from netally.api.problems import ProblemError, forbidden, problem, unavailable
 from netally.api.reading import Clock
 from netally.bus import streams, subjects
 from netally.contracts.command_answers import CommandEventRow, CommandRow
 from netally.contracts.commands import FINAL_STATES, Command
+from netally.contracts.queries import Session
 from netally.contracts.signing import SIGNATURE_HEADER, sign
 from netally.contracts.wire import UndecodableError, decode_json, encode_json
 
@@ -63,7 +65,7 @@ class CommandBus:
         name: str,
         arguments: dict[str, Any],
         *,
-        actor: str,
+        by: Session,
         dry_run: bool = False,
         key: str | None = None,
         deadline: int | None = None,
@@ -72,14 +74,19 @@ class CommandBus:
         """Order a command and wait so many seconds for its end; the state it is in then.
 
         The same key gives the same command. Raises the problem for one that was refused, or for a key that belongs to
-        another command.
+        another command, and the 403 for what ``by`` may not.
         """
+        if by.hosts is not None:
+            # Another's key must not tell what it was used for.
+            key = f"{by.token}:{key}" if key else None
+            by = msgspec.structs.replace(by, hosts=await self._known(by.hosts))
+        arguments = allowed_command(by, name, arguments)
         identity = hashlib.sha256(f"key:{key}".encode()).hexdigest()[:32] if key else uuid.uuid4().hex
         command = Command(
             id=identity,
             name=name,
             arguments=arguments,
-            actor=actor,
+            actor=by.actor,
             actor_verified=True,
             dry_run=dry_run,
             idempotency_key=key,
@@ -105,6 +112,15 @@ class CommandBus:
                 )
             )
         return row
+
+    async def _known(self, hosts: list[str]) -> list[str]:
+        """Those of a token's hosts that have reported. Raises the 403 when none has."""
+        async with self._database.read(ADVICE) as (rows, _):
+            known = {row["name"] for row in await rows("fleet", visible=hosts)}
+        found = [name for name in hosts if name in known]
+        if not found:
+            raise forbidden("The token is limited to hosts of which none has reported yet.")
+        return found
 
     async def _wait(self, command: Command, news: asyncio.Event, wait: float) -> CommandRow:
         loop = asyncio.get_running_loop()
@@ -154,17 +170,17 @@ class CommandBus:
             with contextlib.suppress(*BUS_TROUBLE):
                 await subscription.unsubscribe()
 
-    async def row(self, command_id: str) -> CommandRow | None:
-        """The command in the ledger."""
+    async def row(self, command_id: str, actor: str | None = None) -> CommandRow | None:
+        """The command in the ledger; only when it is of this actor, where one is given."""
         async with self._database.read(ADVICE) as (rows, _):
             found = await rows("command", id=command_id)
-        return row_of(found[0]) if found else None
+        return row_of(found[0]) if found and actor in (None, found[0]["actor"]) else None
 
-    async def find(self, command_id: str) -> CommandRow | None:
-        """The command in the ledger, or on its way there."""
-        row = await self.row(command_id)
+    async def find(self, command_id: str, actor: str | None = None) -> CommandRow | None:
+        """The command in the ledger, or on its way there; only when it is of this actor, where one is given."""
+        row = await self.row(command_id, actor)
         if row is None:
-            row = next((one for one in await self.waiting() if one.id == command_id), None)
+            row = next((one for one in await self.waiting(actor) if one.id == command_id), None)
         return row
 
     async def events(self, command_id: str, after: int) -> list[CommandEventRow]:
@@ -178,8 +194,10 @@ class CommandBus:
             for row in found
         ]
 
-    async def waiting(self) -> list[CommandRow]:
-        """Commands that no aggregator has taken yet, oldest first; empty when the bus cannot be asked."""
+    async def waiting(self, actor: str | None = None) -> list[CommandRow]:
+        """Commands that no aggregator has taken yet, oldest first, of this actor where one is given; empty when the bus
+        cannot be asked.
+        """
         client = self._bus.client
         found: list[CommandRow] = []
         if client is None or not client.is_connected:
@@ -194,7 +212,9 @@ class CommandBus:
                 )
                 sequence = (message.seq or sequence) + 1
                 with contextlib.suppress(UndecodableError):
-                    found.append(waiting_row(decode_json(message.data or b"", Command)))
+                    command = decode_json(message.data or b"", Command)
+                    if actor in (None, command.actor):
+                        found.append(waiting_row(command))
         except NotFoundError:
             pass
         except BUS_TROUBLE:
@@ -212,7 +232,7 @@ def waiting_row(command: Command) -> CommandRow:
         id=command.id,
         name=command.name,
         target=subjects.AGGREGATOR,
-        arguments=command.arguments,
+        arguments=shown(command.arguments, command.name),
         actor=command.actor,
         actor_verified=command.actor_verified,
         dry_run=command.dry_run,
@@ -235,7 +255,7 @@ def row_of(row: Any) -> CommandRow:
         id=row["id"],
         name=row["name"],
         target=row["target"],
-        arguments=json.loads(row["arguments"]),
+        arguments=shown(json.loads(row["arguments"]), row["name"]),
         actor=row["actor"],
         actor_verified=row["actor_verified"],
         dry_run=row["dry_run"],

@@ -17,6 +17,7 @@ from litestar.response import Stream
 from netally.api.command_bus import ADVICE, BUS_TROUBLE, CommandBus, row_of
 from netally.api.database import Database
 from netally.api.guarding import STREAM
+from netally.api.permissions import actor_limit
 from netally.api.problems import (
     BAD_PARAMETER,
     CONFLICT,
@@ -28,6 +29,7 @@ from netally.api.problems import (
     UNAVAILABLE,
     ProblemError,
     bad_parameter,
+    not_found,
     problem,
 )
 from netally.api.ranges import DAY_MS, parse_time
@@ -91,17 +93,35 @@ async def order(
     data: JSONBody[CommandOrder],
     wait: Wait = 0.0,
 ) -> Response[CommandRow]:
-    """One of the commands of `/api/commands/kinds`. Every order is in the ledger, a refused one with the reason."""
+    """One of the commands of `/api/commands/kinds`. Every order is in the ledger, a refused one with the reason; what
+    the role may not order is answered with 403 and is not.
+    """
+    kind = COMMANDS.get(data.name)
+    if kind is not None and kind.withheld:
+        raise bad_parameter("name", f"{data.name} is ordered at /api/tokens, which makes the secret.")
+    if actor_limit(request.auth) is not None:
+        await _check_own(command_bus, database, request.auth, data)
     row = await command_bus.order(
         data.name,
         await with_times(database, data.arguments),
-        actor=request.auth.actor,
+        by=request.auth,
         dry_run=data.dry_run,
         key=data.idempotency_key,
         deadline=data.deadline,
         wait=wait,
     )
     return answer(row)
+
+
+async def _check_own(command_bus: CommandBus, database: Database, by: Session, data: CommandOrder) -> None:
+    """What a token for some hosts cancels or deletes must be its own."""
+    if data.name == "cancel":
+        await _found(command_bus, str(data.arguments.get("command")), by)
+    if data.name == "delete-view":
+        async with database.read(ADVICE) as (rows, _):
+            owners = [row["owner"] for row in await rows("saved_views") if row["id"] == data.arguments.get("view")]
+        if by.actor not in owners:
+            raise not_found("There is no view with this id.")
 
 
 @get("/api/commands/kinds", summary="Which commands there are", responses=UNAUTHORIZED)
@@ -122,6 +142,7 @@ async def kinds() -> list[CommandKindRow]:
 
 @get("/api/commands", summary="The command ledger", responses=QUERY_PROBLEMS)
 async def ledger(
+    request: Request[Any, Session, Any],
     database: NamedDependency[Database],
     clock: NamedDependency[Clock],
     command_bus: NamedDependency[CommandBus],
@@ -140,10 +161,13 @@ async def ledger(
 ) -> CommandsAnswer:
     """Newest first, those that wait for an aggregator before all others."""
     moment, identity = _place(before)
-    waiting = await command_bus.waiting()
+    actor = actor_limit(request.auth)
+    waiting = await command_bus.waiting(actor)
     async with database.read(ADVICE) as (rows, _):
-        found = await rows("commands", states=states, names=name, before=moment, before_id=identity, limit=limit + 1)
-        counts = (await rows("command_counts", since=clock() - DAY_MS))[0]
+        found = await rows(
+            "commands", states=states, names=name, before=moment, before_id=identity, actor=actor, limit=limit + 1
+        )
+        counts = (await rows("command_counts", since=clock() - DAY_MS, actor=actor))[0]
     shown = [row_of(row) for row in found[:limit]]
     known = {row.id for row in shown}
     first = [
@@ -174,14 +198,16 @@ def _place(before: str | None) -> tuple[int | None, str]:
 
 
 @get("/api/commands/{command_id:str}", summary="A command and its events", responses=DETAIL_PROBLEMS)
-async def one(command_bus: NamedDependency[CommandBus], command_id: FromPath[str]) -> CommandAnswer:
+async def one(
+    request: Request[Any, Session, Any], command_bus: NamedDependency[CommandBus], command_id: FromPath[str]
+) -> CommandAnswer:
     """404 for an id that neither the ledger nor the bus knows."""
-    row = await _found(command_bus, command_id)
+    row = await _found(command_bus, command_id, request.auth)
     return CommandAnswer(row, await command_bus.events(row.id, 0))
 
 
-async def _found(command_bus: CommandBus, command_id: str) -> CommandRow:
-    row = await command_bus.find(command_id[:64].replace("\0", ""))
+async def _found(command_bus: CommandBus, command_id: str, by: Session) -> CommandRow:
+    row = await command_bus.find(command_id[:64].replace("\0", ""), actor_limit(by))
     if row is None:
         raise ProblemError(problem(404, "There is no command with this id, or the ledger has forgotten it."))
     return row
@@ -199,10 +225,10 @@ async def cancel(
     """Takes it back when it waits, stops it when it runs; the answer is the command as it is then. One that has ended
     stays as it is.
     """
-    row = await _found(command_bus, command_id)
+    row = await _found(command_bus, command_id, request.auth)
     if row.state not in FINAL_STATES:
-        await command_bus.order("cancel", {"command": row.id}, actor=request.auth.actor, wait=CANCEL_WAIT)
-        row = await _found(command_bus, command_id)
+        await command_bus.order("cancel", {"command": row.id}, by=request.auth, wait=CANCEL_WAIT)
+        row = await _found(command_bus, command_id, request.auth)
     return answer(row)
 
 
@@ -222,6 +248,7 @@ async def cancel(
     },
 )
 async def events(
+    request: Request[Any, Session, Any],
     command_bus: NamedDependency[CommandBus],
     command_id: FromPath[str],
     last_event_id: Annotated[
@@ -235,7 +262,7 @@ async def events(
         if not (last_event_id.isascii() and last_event_id.isdigit()):
             raise bad_parameter("Last-Event-ID", "Last-Event-ID is no id of this stream: leave it out.")
         after = int(last_event_id)
-    row = await _found(command_bus, command_id)
+    row = await _found(command_bus, command_id, request.auth)
     return Stream(
         _follow(command_bus, row.id, after),
         media_type="text/event-stream; charset=utf-8",

@@ -47,7 +47,7 @@ async def aggregate(
     row = await command_bus.order(
         "aggregate",
         await with_times(database, arguments),
-        actor=request.auth.actor,
+        by=request.auth,
         key=idempotency_key,
         wait=wait,
     )
@@ -71,7 +71,7 @@ async def cleanup(
     row = await command_bus.order(
         "cleanup",
         {},
-        actor=request.auth.actor,
+        by=request.auth,
         dry_run=data is not None and data.dry_run,
         key=idempotency_key,
         wait=wait,
@@ -93,9 +93,7 @@ async def refresh_cache(
     idempotency_key: IdempotencyKey = None,
 ) -> Response[CommandRow]:
     """The same as the command `refresh-cache`."""
-    row = await command_bus.order(
-        "refresh-cache", _given(data), actor=request.auth.actor, key=idempotency_key, wait=wait
-    )
+    row = await command_bus.order("refresh-cache", _given(data), by=request.auth, key=idempotency_key, wait=wait)
     return answer(row)
 
 
@@ -115,9 +113,7 @@ async def change(
     idempotency_key: IdempotencyKey = None,
 ) -> Response[CommandRow]:
     """The command `set-config`: what is absent stays as it is; with `dry_run` it tells what would change."""
-    row = await command_bus.order(
-        "set-config", data, actor=request.auth.actor, dry_run=dry_run, key=idempotency_key, wait=wait
-    )
+    row = await command_bus.order("set-config", data, by=request.auth, dry_run=dry_run, key=idempotency_key, wait=wait)
     return answer(row)
 
 

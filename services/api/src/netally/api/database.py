@@ -38,8 +38,16 @@ class Rows(Protocol):
 class Database:
     """The pool, once there is one. ``reason`` says why there is none."""
 
-    def __init__(self, url: str, statement_timeout: float = STATEMENT_TIMEOUT, statement_cache: int = 200) -> None:
+    def __init__(
+        self,
+        url: str,
+        statement_timeout: float = STATEMENT_TIMEOUT,
+        statement_cache: int = 200,
+        *,
+        connections: int = CONNECTIONS,
+    ) -> None:
         self._url = url
+        self._connections = connections
         self._statement_cache = statement_cache
         self._timeout = statement_timeout
         self._pool: asyncpg.Pool | None = None
@@ -48,7 +56,7 @@ class Database:
     async def run(self) -> None:
         """Wait for the database, for ever; returns when there is a pool (which reconnects by itself)."""
         if self._url:
-            settings = DatabaseSettings(reading_url(self._url, self._timeout), CONNECTIONS, self._statement_cache)
+            settings = DatabaseSettings(reading_url(self._url, self._timeout), self._connections, self._statement_cache)
             self._pool = await connect(settings, "netally-api", waiting=self._wait)
             self.reason = ""
             log.info("database connected")

@@ -18,6 +18,7 @@ from litestar.plugins import OpenAPISchemaPlugin
 from litestar.typing import FieldDefinition
 
 from netally.api.access import COOKIE
+from netally.api.permissions import NEEDS, VIEWER
 from netally.api.problems import UNAUTHORIZED
 from netally.api.state import VERSION
 
@@ -108,14 +109,15 @@ def openapi_config() -> OpenAPIConfig:
         "rates bytes/s; null means not measured, never zero.",
         license=License(name="Apache-2.0", identifier="Apache-2.0"),
         path="/api",
-        openapi_router=Router("/api", route_handlers=[], guards=[refuse_fallback], include_in_schema=False),
+        openapi_router=Router(
+            "/api", route_handlers=[], guards=[refuse_fallback], include_in_schema=False, opt={NEEDS: VIEWER}
+        ),
         render_plugins=[DocumentsPage(path="/docs"), JsonRenderPlugin(path="/openapi.json")],
         use_handler_docstrings=True,
         components=Components(
             security_schemes={
-                "token": SecurityScheme(type="http", scheme="bearer", description="The admin token"),
+                "token": SecurityScheme(type="http", scheme="bearer", description="A token, or the admin token"),
                 "session": SecurityScheme(type="apiKey", security_scheme_in="cookie", name=COOKIE),
             }
         ),
-        security=[{"token": []}, {"session": []}],
     )

@@ -18,6 +18,7 @@ from netally.api.command_bus import BUS_TROUBLE, CommandBus
 from netally.api.commands import with_times
 from netally.api.database import Database
 from netally.api.guarding import STREAM
+from netally.api.permissions import actor_limit
 from netally.api.problems import (
     BAD_PARAMETER,
     CONFLICT,
@@ -88,7 +89,7 @@ async def export(
         "filter": filter_, "sha256": sha256,
     }  # fmt: skip
     arguments = await with_times(database, {name: value for name, value in given.items() if value})
-    ordering = asyncio.create_task(command_bus.order("export", arguments, actor=request.auth.actor, wait=LONGEST))
+    ordering = asyncio.create_task(command_bus.order("export", arguments, by=request.auth, wait=LONGEST))
     if not await _unless_client_leaves(ordering, request):
         raise unavailable("The client has left.")
     return await _file(command_bus, ordering.result())
@@ -117,18 +118,22 @@ async def _unless_client_leaves(waiting: asyncio.Task[CommandRow], request: Requ
     opt={STREAM: True},
     responses={**DETAIL_PROBLEMS, **CONFLICT, **GONE, 200: _FILE},
 )
-async def download(command_bus: NamedDependency[CommandBus], command_id: FromPath[str]) -> Stream:
+async def download(
+    request: Request[Any, Session, Any], command_bus: NamedDependency[CommandBus], command_id: FromPath[str]
+) -> Stream:
     """404 for an id that is no export, 410 when its file has gone."""
-    row = await command_bus.row(command_id[:64].replace("\0", ""))
+    row = await command_bus.row(command_id[:64].replace("\0", ""), actor_limit(request.auth))
     if row is None or row.name != "export":
         raise ProblemError(problem(404, "There is no export with this id."))
     return await _file(command_bus, row)
 
 
 @get("/api/exports/{command_id:str}/manifest", summary="The manifest of an export", responses=DETAIL_PROBLEMS)
-async def manifest(command_bus: NamedDependency[CommandBus], command_id: FromPath[str]) -> dict[str, Any]:
+async def manifest(
+    request: Request[Any, Session, Any], command_bus: NamedDependency[CommandBus], command_id: FromPath[str]
+) -> dict[str, Any]:
     """What the file was made from: query, tier, completeness, rows, SHA-256."""
-    row = await command_bus.row(command_id[:64].replace("\0", ""))
+    row = await command_bus.row(command_id[:64].replace("\0", ""), actor_limit(request.auth))
     if row is None or row.name != "export" or "manifest" not in row.result:
         raise ProblemError(problem(404, "There is no finished export with this id."))
     found: dict[str, Any] = row.result["manifest"]

@@ -1,9 +1,9 @@
-"""What stands before every handler: credentials, same-origin rule, known parameters, security headers."""
+"""What stands before every handler: credentials, role, same-origin rule, known parameters, security headers."""
 
 from __future__ import annotations
 
 import asyncio
-import ipaddress
+import contextlib
 import time
 from collections.abc import Coroutine
 from typing import Any, Final, cast
@@ -20,16 +20,16 @@ from litestar.typing import FieldDefinition
 
 from netally.api import metrics
 from netally.api.access import COOKIE, Access
-from netally.api.problems import bad_parameter, forbidden, too_many, unauthorized
+from netally.api.permissions import ANONYMOUS, NEEDS, THIS_MACHINE, check_role
+from netally.api.problems import bad_parameter, forbidden, unauthorized
+from netally.contracts.forwarding import Client, Proxies, client_of
 from netally.contracts.queries import Session
 
-ANONYMOUS: Final = "anonymous"
-"""Handler option: no credentials are asked for."""
-LOOPBACK_IS_ENOUGH: Final = "loopback_is_enough"
-"""Handler option: none are asked for when the request comes from this machine, and from no proxy."""
 STREAM: Final = "stream"
 """Handler option: the answer never ends; its own response watches for the client's leave."""
 
+NO_PROXIES: Final = Proxies()
+"""Those of this machine alone."""
 SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 SEND_TIMEOUT: Final = 20.0
 """Seconds a client may leave one piece of an answer untaken."""
@@ -76,44 +76,75 @@ def _method(scope: Scope) -> str:
     return str(cast("HTTPScope", scope)["method"])
 
 
+class SessionEndedError(Exception):
+    """The credentials of an answer that is still being sent are good no more."""
+
+
 class Credentials(ASGIMiddleware):
-    """Lets through who has a bearer token or a session cookie; the `Session` is then ``request.auth``."""
+    """Lets through whose bearer token or session cookie suffices; the `Session` is then ``request.auth``."""
 
     scopes = (ScopeType.HTTP,)
 
-    def __init__(self, access: Access) -> None:
+    def __init__(self, access: Access, trusted: Proxies) -> None:
         self._access = access
+        self._trusted = trusted
 
     async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
         connection: ASGIConnection[Any, Any, Any, Any] = ASGIConnection(scope)
         options = scope["route_handler"].opt
-        check_origin(connection)
+        check_origin(connection, self._trusted)
         scope["user"] = scope["auth"] = None
-        if not options.get(ANONYMOUS) and not (options.get(LOOPBACK_IS_ENOUGH) and is_direct_from_loopback(connection)):
-            scope["auth"] = self._session(connection)
-        await next_app(scope, receive, send)
+        needs = options.get(NEEDS)
+        if needs == ANONYMOUS or (needs == THIS_MACHINE and is_direct_from_loopback(connection)):
+            await next_app(scope, receive, send)
+            return
+        cookie = "" if "authorization" in connection.headers else connection.cookies.get(COOKIE, "")
+        session = await self._session(connection, cookie)
+        if cookie:
+            check_same_site(connection)
+        check_role(session, options)
+        scope["auth"] = session
+        if not options.get(STREAM):
+            await next_app(scope, receive, send)
+            return
+        with contextlib.suppress(SessionEndedError):
+            await self._stream(scope, receive, send, next_app, session, cookie)
 
-    def _session(self, connection: ASGIConnection[Any, Any, Any, Any]) -> Session:
+    async def _stream(
+        self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp, session: Session, cookie: str
+    ) -> None:
+        """An answer that goes on ends with the credentials that it was asked for with."""
+        ended = False
+
+        async def checked_send(message: Message) -> None:
+            nonlocal ended
+            if ended:
+                raise SessionEndedError
+            if message["type"] == "http.response.body" and not await self._access.still(session, cookie):
+                ended = True
+                raise SessionEndedError
+            await send(message)
+
+        try:
+            await next_app(scope, receive, checked_send)
+        except Exception:
+            # Whatever the layers between make of it.
+            if not ended:
+                raise
+            raise SessionEndedError from None
+
+    async def _session(self, connection: ASGIConnection[Any, Any, Any, Any], cookie: str) -> Session:
         kind, _, token = connection.headers.get("authorization", "").partition(" ")
         if kind:
-            address = client_address(connection)
-            wait = self._access.attempts.wait_seconds(address)
+            address = client_address(connection, self._trusted)
             # On this machine a wrong token in one script must not lock the others out.
-            if wait and not is_direct_from_loopback(connection):
-                raise too_many("Too many wrong tokens from this address.", wait)
-            if kind.lower() == "bearer" and self._access.is_admin(token.strip()):
-                return Session(actor="admin", expires_at=None)
-            self._access.attempts.failed(address)
-            raise unauthorized("The token is not valid.")
-        cookie = connection.cookies.get(COOKIE)
-        session = self._access.session_of(cookie) if cookie else None
-        if session is None:
-            raise unauthorized(
-                "The session is over: log in again."
-                if cookie
-                else "Log in, or send the header Authorization: Bearer with the admin token."
+            limited = not is_direct_from_loopback(connection)
+            return await self._access.of_bearer(
+                token.strip() if kind.lower() == "bearer" else "", address, limited=limited
             )
-        return session
+        if not cookie:
+            raise unauthorized("Log in, or send the header Authorization: Bearer with a token.")
+        return await self._access.of_cookie(cookie)
 
 
 class ClientPresence(ASGIMiddleware):
@@ -176,7 +207,7 @@ async def _leave(receive: Receive) -> None:
         pass
 
 
-def check_origin(connection: ASGIConnection[Any, Any, Any, Any]) -> None:
+def check_origin(connection: ASGIConnection[Any, Any, Any, Any], trusted: Proxies) -> None:
     """403 for an unsafe method that another site's page sent. Clients that are no browsers send neither header."""
     if _method(connection.scope) in SAFE_METHODS:
         return
@@ -185,12 +216,18 @@ def check_origin(connection: ASGIConnection[Any, Any, Any, Any]) -> None:
     origin = connection.headers.get("origin")
     if origin is None:
         return
-    hosts = {connection.headers.get("host", "").lower()}
-    if is_loopback(peer(connection)):
-        # The web service passes on the name under which the browser knows it.
-        hosts |= {connection.headers.get("x-forwarded-host", "").lower()}
+    # The web service passes on the name under which the browser knows it.
+    hosts = {connection.headers.get("host", "").lower(), client(connection, trusted).host.lower()}
     if _netloc(origin) not in hosts - {""}:
         raise forbidden("The request comes from another site's page.")
+
+
+def check_same_site(connection: ASGIConnection[Any, Any, Any, Any]) -> None:
+    """403 for an unsafe method with a cookie and without a word on where it comes from: every browser says it."""
+    if _method(connection.scope) in SAFE_METHODS:
+        return
+    if not {"origin", "sec-fetch-site"} & set(connection.headers):
+        raise forbidden("With a session, a change says where it comes from (header Origin). Scripts send a token.")
 
 
 def _netloc(origin: str) -> str:
@@ -236,20 +273,16 @@ def peer(connection: ASGIConnection[Any, Any, Any, Any]) -> str:
     return connection.client.host if connection.client else ""
 
 
-def is_loopback(address: str) -> bool:
-    try:
-        return ipaddress.ip_address(address).is_loopback
-    except ValueError:
-        return False
+def client(connection: ASGIConnection[Any, Any, Any, Any], trusted: Proxies) -> Client:
+    """Who asks, as far as a proxy that is believed tells it."""
+    return client_of(peer(connection), connection.url.scheme, connection.headers, trusted)
+
+
+def client_address(connection: ASGIConnection[Any, Any, Any, Any], trusted: Proxies) -> str:
+    """Address for the limit on attempts."""
+    return client(connection, trusted).address
 
 
 def is_direct_from_loopback(connection: ASGIConnection[Any, Any, Any, Any]) -> bool:
     proxied = any(name.startswith("x-forwarded-") or name == "forwarded" for name in connection.headers)
-    return is_loopback(peer(connection)) and not proxied
-
-
-def client_address(connection: ASGIConnection[Any, Any, Any, Any]) -> str:
-    """Address for the limit on attempts; a proxy on this machine is believed about its client."""
-    address = peer(connection)
-    forwarded = connection.headers.get("x-forwarded-for", "").rpartition(",")[2].strip()
-    return forwarded if forwarded and is_loopback(address) else address
+    return NO_PROXIES.believe(peer(connection)) and not proxied

@@ -134,7 +134,11 @@ def _response(description: str) -> ResponseSpec:
     return ResponseSpec(Problem, description=description, media_type=MEDIA_TYPE, generate_examples=False)
 
 
-UNAUTHORIZED = {401: _response("No valid bearer token or session cookie")}
+FORBIDDEN = {
+    403: _response("The role or the hosts of the token do not suffice, or the request comes from another site")
+}
+TOO_MANY = {429: _response("Too many attempts; `Retry-After` says when to try again")}
+UNAUTHORIZED = {401: _response("No valid bearer token or session cookie"), **FORBIDDEN, **TOO_MANY}
 BAD_PARAMETER = {400: _response("A parameter is wrong; `parameter` names it")}
 UNAVAILABLE = {503: _response("The database is away, or the query took too long; `detail` says which")}
 REFUSED = {422: _response("The filter asks for what the figures of this range do not keep; `tier` names those that do")}
@@ -143,5 +147,3 @@ QUERY_PROBLEMS = {**BAD_PARAMETER, **UNAUTHORIZED, **REFUSED, **UNAVAILABLE}
 DETAIL_PROBLEMS = {**QUERY_PROBLEMS, **NOT_FOUND}
 CONFLICT = {409: _response("The key belongs to another command, or what was ordered cannot be done as things are")}
 GONE = {410: _response("It was there and is kept no more")}
-FORBIDDEN = {403: _response("The request comes from another site, or the actor may not do this")}
-TOO_MANY = {429: _response("Too many attempts; `Retry-After` says when to try again")}

@@ -7,7 +7,8 @@ from typing import Annotated
 
 import msgspec
 
-from netally.telemetry.settings import default_data_dir
+from netally.contracts.forwarding import Proxies, proxies
+from netally.telemetry.settings import SettingsError, default_data_dir
 
 
 class Settings(msgspec.Struct, frozen=True):
@@ -22,12 +23,22 @@ class Settings(msgspec.Struct, frozen=True):
     """Prepared statements kept a connection; 0 behind a pooler that hands out connections by transaction."""
     admin_token: str = ""
     """Empty: read from ``<data_dir>/admin-token``."""
+    trusted_proxies: str = ""
+    """Addresses and networks, with commas between them, whose word on their clients is taken (`X-Forwarded-For`): where
+    the web service runs when that is another machine, and proxies in front. This machine is always."""
     bind: str = "127.0.0.1"
     api_port: Annotated[int, msgspec.Meta(ge=0, le=65535)] = 7501
     log_level: str = "info"
 
     def directory(self) -> Path:
         return Path(self.data_dir) if self.data_dir else default_data_dir()
+
+    def proxies(self) -> Proxies:
+        """Raises SettingsError."""
+        try:
+            return proxies(self.trusted_proxies)
+        except ValueError as error:
+            raise SettingsError(f"NETALLY_TRUSTED_PROXIES: {error}") from None
 
     def __repr__(self) -> str:
         # Neither the token nor the password in the database's address may reach a log.

@@ -12,7 +12,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from netally.api.bus import LiveBus
 from netally.api.database import Database
-from netally.api.guarding import ANONYMOUS, LOOPBACK_IS_ENOUGH, is_direct_from_loopback
+from netally.api.guarding import is_direct_from_loopback
 from netally.api.problems import UNAUTHORIZED
 from netally.contracts.queries import HealthAnswer, PartState
 
@@ -33,7 +33,7 @@ async def _answer(request: Request[Any, Any, Any], database: Database, bus: Live
     return HealthAnswer(ready=all(part.ready for part in parts), parts=parts, version=VERSION)
 
 
-@get("/api/health", summary="The process lives", opt={ANONYMOUS: True}, security=[{}])
+@get("/api/health", summary="The process lives")
 async def health(
     request: Request[Any, Any, Any], database: NamedDependency[Database], bus: NamedDependency[LiveBus]
 ) -> HealthAnswer:
@@ -41,7 +41,7 @@ async def health(
     return await _answer(request, database, bus)
 
 
-@get("/api/ready", summary="Queries can be answered", opt={ANONYMOUS: True}, security=[{}])
+@get("/api/ready", summary="Queries can be answered")
 async def ready(
     request: Request[Any, Any, Any], database: NamedDependency[Database], bus: NamedDependency[LiveBus]
 ) -> Response[HealthAnswer]:
@@ -53,10 +53,8 @@ async def ready(
 @get(
     "/metrics",
     summary="Prometheus metrics",
-    opt={LOOPBACK_IS_ENOUGH: True},
     responses=UNAUTHORIZED,
     media_type="text/plain",
-    security=[{}, {"token": []}, {"session": []}],
 )
 async def prometheus() -> Response[bytes]:
     """Open to this machine, else with credentials."""

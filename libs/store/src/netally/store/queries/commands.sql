@@ -69,6 +69,7 @@ SELECT id, name, target, arguments::text AS arguments, actor, actor_verified, dr
 FROM command
 WHERE (:states::text[] IS NULL OR state = ANY (:states)) AND (:names::text[] IS NULL OR name = ANY (:names))
   AND (:before::timestamptz IS NULL OR (issued_at, id) < (:before, :before_id::text))
+  AND (:actor::text IS NULL OR actor = :actor)
 ORDER BY issued_at DESC, id DESC
 LIMIT :limit;
 
@@ -80,7 +81,7 @@ FROM command_event WHERE command_id = :id AND id > :after ORDER BY id;
 SELECT count(*) FILTER (WHERE state = 'progress') AS running, count(*) FILTER (WHERE state = 'accepted') AS waiting,
        count(*) FILTER (WHERE state IN ('failed', 'expired') AND ended_at >= :since) AS failed
 FROM command
-WHERE state IN ('accepted', 'progress') OR issued_at >= :since;
+WHERE (state IN ('accepted', 'progress') OR issued_at >= :since) AND (:actor::text IS NULL OR actor = :actor);
 
 -- name: agents_to_command
 -- Names of the hosts that have an agent, and the settings it follows.
