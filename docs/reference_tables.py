@@ -83,6 +83,8 @@ def subject_names() -> str:
         (subjects.command_to_services("name"), "a broadcast to every aggregator and API instance; core NATS", "JSON"),
         (subjects.host_settings(host), "settings of a host, whenever they change", "JSON"),
         (subjects.outcome("aggregator", identity), "what became of a command", "JSON"),
+        (subjects.access_used(), "use of tokens and sessions, from each API instance", "JSON"),
+        (subjects.access_changed(), "a token was made or revoked; core NATS, empty", ""),
         (subjects.deadletters(streams.FLOWS), "what can never be stored, with the reason", "JSON"),
     ]
     return table(

@@ -9,7 +9,6 @@ from netally.api.attempt_limit import ATTEMPTS
 from tests.api_in_process import RunningApi, running_api
 from tests.builders import START
 
-
 SAME_ORIGIN = {"Origin": "http://netally.test"}
 
 

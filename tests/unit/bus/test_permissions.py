@@ -36,5 +36,11 @@ def test_no_name_of_a_host_is_a_wildcard(host: str) -> None:
 
 
 def test_the_api_cannot_write_flows_settings_or_outcomes() -> None:
-    for subject in ("flows.v1.web-1", "agents.v1.web-1", "$KV.settings.hosts.web-1", "outcomes.v1.aggregator.1"):
+    for subject in (
+        "flows.v1.web-1",
+        "agents.v1.web-1",
+        "$KV.settings.hosts.web-1",
+        "outcomes.v1.aggregator.1",
+        "access.v1.changed",
+    ):
         assert not any(covers(pattern, subject) for pattern in api_permissions()["publish"])

@@ -62,6 +62,9 @@ def test_there_is_a_form_for_every_command_and_none_without_effect(site: Site) -
         "/operations/cancel",
         "/operations/save-view",
         "/operations/delete-view",
+        # On a page of their own.
+        "/operations/create-token",
+        "/operations/revoke-token",
     } <= actions | {"/operations/resume"}
     assert actions <= {f"/operations/{name}" for name in COMMANDS} | {"/appearance", "/logout"}
     for action in sorted(actions - {"/appearance", "/logout"}):

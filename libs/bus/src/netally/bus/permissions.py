@@ -39,11 +39,12 @@ def host_permissions(host: str) -> dict[str, Any]:
 
 
 def api_permissions() -> dict[str, Any]:
-    """The API: orders out; samples and outcomes in; settings, exports and waiting commands to look at."""
+    """The API: orders out; samples, outcomes, use of tokens in; settings, exports and waiting commands to look at."""
     return {
         "publish": [
             f"{subjects.COMMANDS}.aggregator.*",
             f"{subjects.TABS}.*",
+            subjects.access_used(),
             f"$JS.API.STREAM.INFO.{streams.COMMANDS}",
             f"$JS.API.STREAM.MSG.GET.{streams.COMMANDS}",
             f"$JS.API.DIRECT.GET.{_SETTINGS}.>",
@@ -56,6 +57,7 @@ def api_permissions() -> dict[str, Any]:
             f"{subjects.OUTCOMES}.>",
             f"{subjects.COMMANDS}.services.*",
             f"{subjects.SETTINGS}.>",
+            f"{subjects.ACCESS}.*",
         ],
         "allow_responses": ANSWERS,
     }

@@ -224,7 +224,7 @@ async def _consume(
         explain=explain,
         database_answers=database_answers,
     )
-    access = Consumer(
+    access_use = Consumer(
         client,
         streams.ACCESS,
         AccessSink(pool, clock),
@@ -239,7 +239,7 @@ async def _consume(
         for part in (
             flows.run,
             agents.run,
-            access.run,
+            access_use.run,
             lambda stop: watch(client.jetstream(), settings, readiness, stop),
             lambda stop: maintenance.run(database_settings, live.ages, stop),
             lambda stop: command_service.run(

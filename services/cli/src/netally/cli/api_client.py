@@ -52,6 +52,11 @@ class ApiClient:
             answer = self._client.post("/api/commands", json=order)
             return self._json(answer)
 
+    def ask(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+        """The answer to one request."""
+        with self._plain():
+            return self._json(self._client.request(method, path, json=body))
+
     def command(self, command_id: str) -> dict[str, Any]:
         with self._plain():
             found: dict[str, Any] = self._json(self._client.get(f"/api/commands/{command_id}"))["command"]

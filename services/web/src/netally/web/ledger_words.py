@@ -28,6 +28,7 @@ from netally.contracts.commands import (
     Purge,
     RefreshCache,
     Resume,
+    RevokeToken,
     SaveView,
     SetConfig,
     SetInterval,
@@ -51,6 +52,8 @@ TITLES = {
     "save-view": "Save view",
     "delete-view": "Delete view",
     "cancel": "Stop a command",
+    "create-token": "Make a token",
+    "revoke-token": "Revoke a token",
 }
 
 TIER_WORDS = {"raw": "Flows", "1m": "1 minute", "1h": "1 hour", "1d": "1 day"}
@@ -177,6 +180,9 @@ def range_words(start: int | None, end: int | None, zone: ZoneInfo, now: int) ->
 def argument_words(row: CommandRow, zone: ZoneInfo, now: int) -> str:
     """What was asked, short; what does not fit the command as it came."""
     kind = COMMANDS.get(row.name)
+    if kind is not None and kind.withheld:
+        # What is withheld makes it fit.
+        return _plain({name: value for name, value in row.arguments.items() if name != "token"})[:LONGEST_TEXT]
     try:
         known: Any = msgspec.convert(row.arguments, kind.arguments) if kind else None
     except msgspec.ValidationError:
@@ -221,6 +227,8 @@ def _words(known: Any, zone: ZoneInfo, now: int) -> str:
             return name
         case DeleteView(view=view):
             return view[:8]
+        case RevokeToken(token=token):
+            return token
         case Cancel(command=command):
             return command[:8]
     return ""
