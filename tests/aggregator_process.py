@@ -10,8 +10,10 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
+from collections.abc import AsyncIterator
 from typing import Any
 
+import pytest
 from nats.js import JetStreamContext
 
 from netally.bus import subjects
@@ -103,3 +105,13 @@ async def publish(js: JetStreamContext, batch: FlowsObserved, message_id: str | 
         "Nats-Msg-Id": message_id or f"{batch.host}:{batch.epoch}:{batch.sequence}",
     }
     await js.publish(subjects.flows(batch.host), encode_batch(batch), headers=headers)
+
+
+@pytest.fixture
+async def aggregator(nats_url: str, migrated_database_url: str) -> AsyncIterator[AggregatorProcess]:
+    """One that is ready, on the test's own bus and database."""
+    process = AggregatorProcess(nats_url, migrated_database_url)
+    process.start()
+    await process.ready()
+    yield process
+    process.kill()

@@ -1,6 +1,8 @@
 """Fixtures of every test. They live where their subject lives and are only named here."""
 
-from tests.migrated_database import migrated_database_url, migrated_template
+from tests.aggregator_process import aggregator
+from tests.migrated_database import migrated_database_url, migrated_template, pool
+from tests.ordering import orders
 from tests.services import (
     empty_database_url,
     nats_client,
@@ -19,6 +21,7 @@ from tests.timescale.fixtures import (
 )
 
 __all__ = [
+    "aggregator",
     "empty_database_url",
     "history_database",
     "history_databases",
@@ -27,7 +30,9 @@ __all__ = [
     "nats_client",
     "nats_server",
     "nats_url",
+    "orders",
     "own_postgres_server",
+    "pool",
     "postgres_databases",
     "postgres_server",
     "timescale_databases",

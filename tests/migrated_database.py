@@ -1,4 +1,4 @@
-"""Fixture: a migrated PostgreSQL database of a test's own, copied from one that is migrated once a run."""
+"""Fixtures: a migrated PostgreSQL database of a test's own, copied from one that is migrated once a run; and a pool."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 import asyncpg
 import pytest
 
-from netally.store.database import DatabaseSettings
+from netally.store.database import DatabaseSettings, open_pool
 from netally.store.migrate import migrate
 from tests.services import PostgresServer
 
@@ -39,3 +39,10 @@ async def migrated_database_url(postgres_server: PostgresServer, migrated_templa
         await connection.close()
     yield url
     await postgres_server.drop_database(url)
+
+
+@pytest.fixture
+async def pool(migrated_database_url: str) -> AsyncIterator[asyncpg.Pool]:
+    pool = await open_pool(DatabaseSettings(migrated_database_url), "tests")
+    yield pool
+    await pool.close()

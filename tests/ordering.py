@@ -1,4 +1,4 @@
-"""Orders commands as a raw NATS client does, and waits for what becomes of them."""
+"""Orders commands as a raw NATS client does, and waits for what becomes of them; a fixture that does."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import asyncio
 import uuid
 from typing import Any
 
+import pytest
 from nats.aio.client import Client
 
 from netally.bus import subjects
@@ -61,3 +62,10 @@ class Orders:
 
     async def run(self, name: str, arguments: dict[str, Any] | None = None, **changes: Any) -> Outcome:
         return await self.until(await self.send(make_command(name, arguments, **changes)))
+
+
+@pytest.fixture
+async def orders(nats_client: Client) -> Orders:
+    orders = Orders(nats_client)
+    await orders.listen()
+    return orders

@@ -1,94 +1,213 @@
-"""The operations page in front of every real service: what the forms order is carried out."""
+"""Every command by every way, in front of every real service: what it changes, wherever it was ordered."""
 
 from __future__ import annotations
 
+import re
 import time
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Callable, Iterator
+from typing import Any
 
-import httpx
 import pytest
+from playwright.sync_api import expect, sync_playwright
 from selectolax.lexbor import LexborHTMLParser
 
+from tests.builders import make_batch, make_epoch, make_flow_record
+from tests.e2e.test_pages import CHROMIUM, FLAGS
+from tests.four_ways import WAYS, Stack
 from tests.netally_up import Up
-from tests.services import wait_until
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(240)]
+
+HOST = "box.netally.test"
+HOUR = 3_600_000
+DAY = 24 * HOUR
 
 
 @pytest.fixture(scope="module")
-def pages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
-    """A signed-in client of the pages of a running `netally up` whose host has reported."""
-    up = Up(tmp_path_factory.mktemp("up") / "data", NETALLY_HOST="box.netally.test")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """`netally up` whose agent has reported, with rollups up to now; and a browser in front of it."""
+    files = tmp_path_factory.mktemp("files")
+    up = Up(tmp_path_factory.mktemp("up") / "data", NETALLY_HOST=HOST, NETALLY_INTERVAL="1", NETALLY_TIMEZONE="UTC")
     up.start()
-    headers = {"Authorization": f"Bearer {up.token}"}
-    base = f"http://127.0.0.1:{up.ports['WEB']}"
     try:
-        with httpx.Client(base_url=base, headers=headers, trust_env=False, timeout=30) as client:
-            wait_until(lambda: "box.netally.test" in client.get("/operations").text, within=60, every=0.5)
-            yield client
+        with sync_playwright() as playwright:
+            browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+            context = browser.new_context(
+                base_url=f"http://127.0.0.1:{up.ports['WEB']}",
+                timezone_id="UTC",
+            )
+            stack = Stack(up, HOST, context.new_page(), files)
+            stack.page.goto("/login")
+            stack.page.locator("[name=secret]").fill(up.token)
+            stack.page.get_by_role("button", name="Sign in").click()
+            stack.page.wait_for_url("**/")
+            soon(lambda: stack.api.get("/api/config").json()["hosts"])
+            arrive(stack, "history.example", days_ago(3))
+            stack.order("api", "aggregate", {})
+            yield stack
+            stack.api.close()
+            context.close()
+            browser.close()
     finally:
         up.close()
 
 
-def carried_out(pages: httpx.Client, path: str, **fields: str) -> tuple[str, str]:
-    """Path and text of a command's page once it has ended."""
-    answer = pages.post(path, data=fields)
-    assert answer.status_code == 303, answer.text
-    location = answer.headers["location"]
-
-    def ended() -> str:
-        tree = LexborHTMLParser(pages.get(location).text)
-        return "" if tree.css("[hx-sse\\:connect]") else " ".join(tree.css("main")[0].text(separator=" ").split())
-
-    return location, wait_until(ended, within=60, every=0.3)
+def soon(check: Callable[[], Any], within: float = 20) -> Any:
+    """The first true answer."""
+    end = time.monotonic() + within
+    while time.monotonic() < end:
+        if found := check():
+            return found
+    raise AssertionError(f"not so within {within} s")
 
 
-def test_aggregation_runs_and_says_what_it_wrote(pages: httpx.Client) -> None:
-    _, words = carried_out(pages, "/operations/aggregate", tier="all")
-    assert words.startswith("All operations Run aggregation done")
-    assert "1 minute" in words or "outstanding" in words
-    assert "Run aggregation" in pages.get("/operations?command=aggregate&state=succeeded").text
+def days_ago(days: int) -> int:
+    """Noon of a day in the past, epoch milliseconds."""
+    return int(time.time() * 1000) // DAY * DAY - days * DAY + DAY // 2
 
 
-def test_a_clean_up_is_previewed_and_nothing_of_a_new_history_is_old_enough(pages: httpx.Client) -> None:
-    _, words = carried_out(pages, "/operations/cleanup")
-    assert "Clean up preview" in words
-    assert "Nothing is changed yet." in words
-    assert "Nothing is old enough to go." in words
-    assert "to confirm" not in words
+def arrive(stack: Stack, host: str, start: int, **changes: Any) -> None:
+    """A flow of a host is in the database."""
+    stack.send(make_batch([make_flow_record(**changes)], host=host, epoch=make_epoch(), start=start))
+    soon(lambda: stack.sql(f"SELECT count(*) FROM flow JOIN host ON id = host_id WHERE name = $1 {AT}", host, start))
 
 
-def test_a_retention_is_previewed_refused_at_its_field_and_saved(pages: httpx.Client) -> None:
-    refused = pages.post("/operations/set-retention", data={"raw": "30", "minutes": "10"})
-    assert refused.status_code == 400
-    tree = LexborHTMLParser(refused.text)
-    assert tree.css("form[action='/operations/set-retention'] [aria-invalid]")
-    location, words = carried_out(pages, "/operations/set-retention", minutes="40")
-    assert "1 minute, days 30 40" in words
-    assert "What it costs" in words
-    _, words = carried_out(pages, f"{location}/confirm")
-    assert "Set retention done" in words
-    tree = LexborHTMLParser(pages.get("/operations").text)
-    assert tree.css("input[name=minutes]")[0].attributes["value"] == "40"
+AT = "AND time = to_timestamp($2 / 1000.0)"
 
 
-def test_a_host_follows_its_interval(pages: httpx.Client) -> None:
-    _, words = carried_out(pages, "/operations/set-interval", hosts="box.netally.test", interval="2")
-    assert "box.netally.test every 5 s every 2 s followed" in words.replace("\u00a0", " ")
+@pytest.mark.parametrize("way", WAYS)
+def test_pause_and_resume(stack: Stack, way: str) -> None:
+    def newest() -> tuple[bool, int]:
+        row = stack.sql("SELECT array[paused::int, measured_ms] FROM coverage ORDER BY time DESC LIMIT 1")
+        return bool(row[0]), row[1]
+
+    stack.order(way, "pause", {"hosts": [HOST]})
+    soon(lambda: newest() == (True, 0))
+    assert stack.sql("SELECT paused FROM agent JOIN host ON id = host_id WHERE name = $1", HOST)
+    stack.order(way, "resume", {"hosts": [HOST]})
+    soon(lambda: not newest()[0] and newest()[1] > 0)
 
 
-def test_an_export_is_written_and_downloaded(pages: httpx.Client) -> None:
-    now = time.time()
-    start, end = (time.strftime("%Y-%m-%dT%H:%M", time.gmtime(now + shift)) for shift in (-7200, 7200))
-    form = {"from": start, "to": end, "tz": "UTC", "tier": "raw", "format": "csv"}
-    location, words = carried_out(pages, "/operations/export", **form)
-    assert "Export done" in words, words
-    (link,) = LexborHTMLParser(pages.get(location).text).css("a[download]")
-    answer = pages.get(str(link.attributes["href"]))
-    assert answer.status_code == 200
-    assert Path(str(link.attributes["download"])).suffix == ".csv"
-    assert answer.text.startswith("time,")
-    refused = pages.post("/operations/export", data={**form, "filter": "port = = 1"})
-    assert refused.status_code == 400
-    assert LexborHTMLParser(refused.text).css("[name=filter][aria-invalid]")
+@pytest.mark.parametrize("way", WAYS)
+def test_set_interval_changes_the_batches(stack: Stack, way: str) -> None:
+    wanted = 3 - stack.sql("SELECT interval_seconds FROM agent JOIN host ON id = host_id WHERE name = $1", HOST)
+    stack.order(way, "set-interval", {"interval": wanted, "hosts": [HOST]})
+    newest = (
+        "SELECT interval_seconds FROM coverage JOIN host ON id = host_id WHERE name = $1 ORDER BY time DESC LIMIT 1"
+    )
+    soon(lambda: stack.sql(newest, HOST) == wanted)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_set_log_level_changes_what_is_logged(stack: Stack, way: str) -> None:
+    log = stack.up.data / "logs" / "aggregator.log"
+    stack.order(way, "set-log-level", {"target": "aggregator", "level": "warning"})
+    quiet = stack.order("api", "aggregate", {})
+    stack.order(way, "set-log-level", {"target": "aggregator", "level": "info"})
+    told = stack.order("api", "aggregate", {})
+    wait_for = f'"id": "{told["id"]}"'
+    soon(lambda: wait_for in log.read_text())
+    assert quiet["id"] not in log.read_text()
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_set_retention_decides_what_still_comes_in(stack: Stack, way: str) -> None:
+    host, start = f"old-by-{way}.example", days_ago(9)
+    stack.send(make_batch(host=host, epoch=make_epoch(), start=start))
+    soon(lambda: stack.sql("SELECT sum(rows) FROM refused JOIN host ON id = host_id WHERE name = $1", host))
+    stack.order(way, "set-retention", {"raw": 12})
+    try:
+        arrive(stack, host, start)
+    finally:
+        stack.order("bus", "set-retention", {"raw": 7})
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_set_config_decides_how_long_hosts_are_waited_for(stack: Stack, way: str) -> None:
+    stack.sql(
+        "WITH gone AS (INSERT INTO host (name) SELECT 'gone.example' RETURNING id) INSERT INTO agent "
+        "SELECT gone.id, now(), now(), now(), '', 'packets', '', 5, false, '', 1, 0, 0, 0, 0, 0, '[]' FROM gone"
+    )
+    try:
+        stack.order(way, "set-config", {"answer_seconds": 0.5})
+        began = time.monotonic()
+        late = stack.by_bus("pause", {"hosts": ["gone.example"]})
+        assert (late["state"], late["result"]["silent"]) == ("failed", ["gone.example"])
+        assert time.monotonic() - began < 8
+    finally:
+        stack.order("bus", "set-config", {"answer_seconds": 10})
+        stack.order("bus", "purge", {"host": "gone.example"})
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_refresh_cache_puts_a_wrong_id_right(stack: Stack, way: str) -> None:
+    host, start = f"cached-by-{way}.example", days_ago(2)
+    arrive(stack, host, start)
+    # Behind the aggregator's back: what it remembers is wrong now.
+    stack.sql("UPDATE host SET name = 'renamed ' || name WHERE name = $1", host)
+    done = stack.order(way, "refresh-cache", {})
+    assert {one["service"] for one in done["result"]["instances"]} == {"aggregator", "api", "capture"}
+    arrive(stack, host, start + HOUR)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_purge_leaves_no_row(stack: Stack, way: str) -> None:
+    host, start = f"purged-by-{way}.example", days_ago(1)
+    arrive(stack, host, start)
+    identity = stack.sql("SELECT id FROM host WHERE name = $1", host)
+    done = stack.order(way, "purge", {"host": host})
+    assert done["result"]["relations"]["flow"] == 1
+    for relation in ("flow", "tally", "coverage", "flow_1m", "flow_1h"):
+        assert stack.sql(f"SELECT count(*) FROM {relation} WHERE host_id = $1", identity) == 0, relation
+    # Its next batch is a new host's.
+    arrive(stack, host, start)
+    assert stack.sql("SELECT id FROM host WHERE name = $1", host) != identity
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_aggregate_counts_what_came_late(stack: Stack, way: str) -> None:
+    host = f"late-by-{way}.example"
+    arrive(stack, host, days_ago(2), bytes_in=77_000)
+    stack.order(way, "aggregate", {"tier": "all"})
+    assert stack.sql("SELECT sum(bytes_in) FROM flow_1d JOIN host ON id = host_id WHERE name = $1", host) == 77_000
+    stack.page.goto(f"/hosts?range=7d&filter=host+=+{host}")
+    expect(stack.page.get_by_role("row", name=re.compile(host))).to_contain_text("77.0")
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_cleanup_deletes_what_is_too_old_and_keeps_its_sums(stack: Stack, way: str) -> None:
+    host, start = f"aged-by-{way}.example", days_ago(10)
+    stack.order("bus", "set-retention", {"raw": 12})
+    try:
+        arrive(stack, host, start, bytes_in=5_000)
+        stack.order("bus", "aggregate", {})
+    finally:
+        stack.order("bus", "set-retention", {"raw": 7})
+    stored = "SELECT sum(bytes_in) FROM flow_1h WHERE bucket < now() - interval '36 hours'"
+    before = stack.sql(stored)
+    done = stack.order(way, "cleanup", {})
+    assert done["result"]["tiers"]["raw"]["rows"] >= 1
+    assert stack.sql(f"SELECT count(*) FROM flow JOIN host ON id = host_id WHERE name = $1 {AT}", host, start) == 0
+    assert stack.sql(stored) == before
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_export_holds_the_rows(stack: Stack, way: str) -> None:
+    start = days_ago(3)
+    file = stack.export(way, {"from": start, "to": start + HOUR, "tier": "raw", "format": "csv"}).decode()
+    header, *lines = file.splitlines()
+    (row,) = (dict(zip(header.split(","), line.split(","), strict=True)) for line in lines)
+    assert (row["host"], row["domain"], row["bytes_in"], row["bytes_out"]) == (
+        "history.example", "example.org", "1500", "300"
+    )  # fmt: skip
+
+
+def test_a_form_that_is_refused_names_its_field(stack: Stack) -> None:
+    base = f"http://127.0.0.1:{stack.up.ports['WEB']}"
+    for form, fields in (
+        ("set-retention", {"raw": "30", "minutes": "10"}),
+        ("export", {"from": "2026-01-01T00:00", "to": "2026-01-02T00:00", "filter": "port = = 1"}),
+    ):
+        refused = stack.api.post(f"{base}/operations/{form}", data=fields)
+        assert refused.status_code == 400, refused.text
+        assert LexborHTMLParser(refused.text).css(f"form[action='/operations/{form}'] [aria-invalid]")

@@ -26,15 +26,6 @@ async def api(nats_url: str, migrated_database_url: str) -> AsyncIterator[Runnin
         yield api
 
 
-@pytest.fixture
-async def aggregator(nats_url: str, migrated_database_url: str) -> AsyncIterator[AggregatorProcess]:
-    process = AggregatorProcess(nats_url, migrated_database_url)
-    process.start()
-    await process.ready()
-    yield process
-    process.kill()
-
-
 async def post(api: RunningApi, path: str, status: int, body: Any = None, **headers: str) -> dict[str, Any]:
     answer = (
         await api.client.post(path, json=body, headers=headers) if body is not None else await api.client.post(path)
@@ -130,7 +121,8 @@ async def test_the_same_key_runs_once(aggregator: AggregatorProcess, api: Runnin
 async def test_settings_before_and_after(aggregator: AggregatorProcess, api: RunningApi) -> None:
     answer = await api.client.put("/api/config?dry_run=true", json={"retention": {"raw": 10}})
     assert answer.json()["result"]["changes"] == {"raw": {"before": 7, "after": 10}}
-    assert (await api.get("/api/config"))["retention"] is None
+    before = (await api.get("/api/config"))["retention"]
+    assert before == {"raw": 7, "minutes": 30, "hours": 365, "days": None}
     answer = await api.client.put("/api/config", json={"retention": {"raw": 10}, "ledger_days": 30})
     assert answer.json()["state"] == "succeeded", answer.text
     config = await api.get("/api/config")

@@ -10,33 +10,9 @@ import asyncpg
 import pytest
 from nats.aio.client import Client
 
-from netally.store.database import DatabaseSettings, open_pool
 from tests.aggregator_process import AggregatorProcess
 from tests.ordering import Orders, make_command
 from tests.services import eventually
-
-
-@pytest.fixture
-async def orders(nats_client: Client) -> Orders:
-    orders = Orders(nats_client)
-    await orders.listen()
-    return orders
-
-
-@pytest.fixture
-async def pool(migrated_database_url: str) -> AsyncIterator[asyncpg.Pool]:
-    pool = await open_pool(DatabaseSettings(migrated_database_url), "tests")
-    yield pool
-    await pool.close()
-
-
-@pytest.fixture
-async def aggregator(nats_url: str, migrated_database_url: str) -> AsyncIterator[AggregatorProcess]:
-    process = AggregatorProcess(nats_url, migrated_database_url)
-    process.start()
-    await process.ready()
-    yield process
-    process.kill()
 
 
 async def ledger(pool: asyncpg.Pool, command_id: str) -> Any:

@@ -13,10 +13,8 @@ from typing import Any
 
 import asyncpg
 import pytest
-from nats.aio.client import Client
 
 from netally.contracts.codes import Cause
-from netally.store.database import DatabaseSettings, open_pool
 from tests.aggregator_process import AggregatorProcess
 from tests.ordering import Orders
 from tests.services import NatsServer, die_with_parent, eventually
@@ -24,29 +22,6 @@ from tests.services import NatsServer, die_with_parent, eventually
 pytestmark = pytest.mark.root
 
 HOST = "box.example"
-
-
-@pytest.fixture
-async def orders(nats_client: Client) -> Orders:
-    orders = Orders(nats_client)
-    await orders.listen()
-    return orders
-
-
-@pytest.fixture
-async def pool(migrated_database_url: str) -> AsyncIterator[asyncpg.Pool]:
-    pool = await open_pool(DatabaseSettings(migrated_database_url), "tests")
-    yield pool
-    await pool.close()
-
-
-@pytest.fixture
-async def aggregator(nats_url: str, migrated_database_url: str) -> AsyncIterator[AggregatorProcess]:
-    process = AggregatorProcess(nats_url, migrated_database_url)
-    process.start()
-    await process.ready()
-    yield process
-    process.kill()
 
 
 def start_agent(environment: dict[str, str]) -> subprocess.Popen[bytes]:

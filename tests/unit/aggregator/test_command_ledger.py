@@ -2,23 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-
 import asyncpg
 import pytest
 
 from netally.aggregator.command_ledger import CommandLedger
 from netally.contracts.commands import Outcome
-from netally.store.database import DatabaseSettings, open_pool
 from tests.builders import START
 from tests.ordering import make_command
-
-
-@pytest.fixture
-async def pool(migrated_database_url: str) -> AsyncIterator[asyncpg.Pool]:
-    pool = await open_pool(DatabaseSettings(migrated_database_url), "tests")
-    yield pool
-    await pool.close()
 
 
 @pytest.fixture
