@@ -24,7 +24,7 @@ FLAGS = [
 ]  # fmt: skip
 BANDS_LIGHT = {"20,70,88,255", "154,134,13,255", "19,151,143,255"}
 """The colours c1 to c3 of the light scheme."""
-PATHS = ("/", "/?range=24h", "/applications", "/domains", "/hosts", "/operations")
+PATHS = ("/", "/?range=24h", "/live", "/applications", "/domains", "/hosts", "/operations")
 
 
 class Reading(msgspec.Struct):
@@ -336,3 +336,26 @@ def test_the_page_can_be_read_without_scripts(chromium: Browser, served: tuple[F
     page.get_by_role("link", name="Application", exact=True).click()
     expect(page.locator("[aria-sort=ascending]")).to_have_text("Application")
     context.close()
+
+
+def test_the_live_page_moves_filters_and_pauses(desk: Reading) -> None:
+    page = desk.open("/live")
+    first = page.locator("#tree tbody tr").first.locator("td").nth(2)
+    before = first.text_content()
+    expect(first).not_to_have_text(str(before))
+    desk.fake.domains = [("files.example", ["wget"], 300.0, 1.0), *desk.fake.domains]
+    expect(page.locator("#tree")).to_contain_text("files.example")
+    page.keyboard.press("/")
+    page.keyboard.type("wget")
+    page.keyboard.press("Enter")
+    page.wait_for_url(re.compile(r"filter=wget"))
+    expect(page.locator("#tree tbody tr")).to_have_count(2)
+    expect(page.locator("#tree tbody")).not_to_contain_text("restic")
+    page.get_by_role("button", name="Pause").click()
+    rate = page.locator("#tree tfoot td").nth(2)
+    page.wait_for_timeout(400)
+    stands = rate.text_content()
+    page.wait_for_timeout(1200)
+    assert rate.text_content() == stands
+    page.get_by_role("button", name="Resume").click()
+    expect(rate).not_to_have_text(str(stands))

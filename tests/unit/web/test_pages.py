@@ -11,7 +11,7 @@ from selectolax.lexbor import LexborHTMLParser, LexborNode
 
 from tests.unit.web.conftest import Site
 
-PAGES = ("/", "/?range=24h", "/applications", "/domains", "/hosts", "/operations", "/login", "/nothing")
+PAGES = ("/", "/?range=24h", "/live", "/applications", "/domains", "/hosts", "/operations", "/login", "/nothing")
 
 
 def parse(html: str) -> LexborHTMLParser:

@@ -16,7 +16,7 @@ from netally.contracts.queries import LiveEvent
 RING: Final = 60
 BEHIND: Final = 15
 """A reader with so many messages waiting is dropped."""
-MOVERS: Final = 20
+MOVERS: Final = 60
 LONGEST_STREAM_MS: Final = 3_600_000
 """A stream ends after so long, so that one opened with a session does not outlive it by much."""
 

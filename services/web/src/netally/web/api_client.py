@@ -46,6 +46,8 @@ PATIENCE_SECONDS = 1.2
 PULSE_SECONDS = 0.5
 CANCEL_SECONDS = 20.0
 """To cancel a command the API waits until it has stopped."""
+MOVERS = 60
+"""As many as the live stream has."""
 QUIET_SECONDS = 40.0
 """A stream of events says at least every 15 s that it is there."""
 
@@ -123,7 +125,7 @@ class ApiClient:
         self.http = http
 
     async def bandwidth(self, reader: Reader) -> BandwidthAnswer:
-        return await self._get(reader, "/api/stats/bandwidth", {}, BandwidthAnswer)
+        return await self._get(reader, "/api/stats/bandwidth", {"limit": MOVERS}, BandwidthAnswer)
 
     async def timeline(self, reader: Reader, shown: Range, *, split: str) -> TimelineAnswer:
         """Bytes over time, one series for each of the largest of ``split``; one series when there was no traffic,

@@ -23,7 +23,7 @@ from netally.telemetry.settings import SettingsError, load_settings
 from netally.web.api_client import ApiClient, ApiProblem, open_client
 from netally.web.assets import static_file
 from netally.web.faults import on_any_fault, on_api_problem, on_http_fault, on_range_fault
-from netally.web.live_page import live_stream
+from netally.web.live_page import live_page, live_stream, live_tree_stream
 from netally.web.metrics import observe_page, start_watch
 from netally.web.operations import (
     cancel_command,
@@ -78,7 +78,8 @@ def create_app(settings: WebSettings | None = None, *, clock: Clock = wall_clock
 
     return Litestar(
         route_handlers=[
-            overview, applications_page, domains_page, hosts_page, live_stream, login_page, login, logout, appearance,
+            overview, applications_page, domains_page, hosts_page, live_page, live_stream, live_tree_stream,
+            login_page, login, logout, appearance,
             operations, order_command, command_page, confirm_preview, cancel_command, command_stream,
             static_file, api_proxy, livez, readyz, metrics,
         ],

@@ -1,20 +1,74 @@
-"""The live stream that keeps the overview moving."""
+"""What moves: the Live page, and the streams that keep it and the overview moving."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from typing import Any
 
-from litestar import get
+from litestar import Response, get
 from litestar.response import Stream
 
+from netally.contracts.queries import BandwidthAnswer, LiveEvent
 from netally.web.api_client import ApiProblem
+from netally.web.figures import count
 from netally.web.live import LiveBoard
+from netally.web.live_tree import LiveTree
 from netally.web.metrics import LIVE_STREAMS
 from netally.web.rendering import render, times
 from netally.web.visits import AnyRequest, Visit, visit_of
 
 RETRY_SECONDS = 2.0
+LONGEST_FILTER = 200
+
+Draw = Callable[[int, str], str]
+"""Time and problem in, HTML out."""
+
+
+@get("/live", include_in_schema=False)
+async def live_page(request: AnyRequest) -> Response[str]:
+    """Top movers by process, domain and host as they are now; the stream goes on from there."""
+    visit = visit_of(request)
+    text = _filter_of(request)
+    answer = await visit.api.together(visit.api.bandwidth(visit.reader))
+    return visit.page(
+        "live.html.j2",
+        "Live",
+        filter=text,
+        live=LiveBoard(answer, visit.now).view(),
+        tree=LiveTree(text, answer.movers, visit.now).view(),
+        meta=answer.meta,
+        reporting=_reporting(answer),
+        **times(visit.zone, visit.now),
+    )
+
+
+def _filter_of(request: AnyRequest) -> str:
+    return " ".join(request.query_params.get("filter", "")[:LONGEST_FILTER].split())
+
+
+def _reporting(answer: BandwidthAnswer) -> str:
+    expected = answer.meta.hosts_expected
+    return f"{count(answer.meta.hosts_reported)} of {count(expected)} host{'s' if expected != 1 else ''}"
+
+
+@get("/live/tree/events", include_in_schema=False)
+async def live_tree_stream(request: AnyRequest) -> Stream:
+    """Server-sent events: each second the HTML of the Live page's figures and tree (see ``_live_tree.html.j2``)."""
+    visit = visit_of(request)
+    text = _filter_of(request)
+    answer = await visit.api.together(visit.api.bandwidth(visit.reader))
+    board, tree = LiveBoard(answer, visit.now), LiveTree(text, answer.movers, visit.now)
+
+    def update(event: LiveEvent) -> None:
+        board.update(event)
+        tree.update(event.movers, event.time)
+
+    def draw(now: int, problem: str) -> str:
+        known: dict[str, Any] = {"live": board.view(problem), "tree": tree.view(), "filter": text}
+        return render("_live_tree.html.j2", **known, **times(visit.zone, now))
+
+    return _stream(visit, update, draw)
 
 
 @get("/live/events", include_in_schema=False)
@@ -22,14 +76,19 @@ async def live_stream(request: AnyRequest) -> Stream:
     """Server-sent events: each second the HTML of the overview's live part (see ``_live.html.j2``)."""
     visit = visit_of(request)
     board = LiveBoard(await visit.api.together(visit.api.bandwidth(visit.reader)), visit.now)
-    return Stream(
-        _live_html(visit, board),
-        media_type="text/event-stream",
-        headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
-    )
+
+    def draw(now: int, problem: str) -> str:
+        return render("_live.html.j2", live=board.view(problem), **times(visit.zone, now))
+
+    return _stream(visit, board.update, draw)
 
 
-async def _live_html(visit: Visit, board: LiveBoard) -> AsyncIterator[str]:
+def _stream(visit: Visit, update: Callable[[LiveEvent], None], draw: Draw) -> Stream:
+    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+    return Stream(_live_html(visit, update, draw), media_type="text/event-stream", headers=headers)
+
+
+async def _live_html(visit: Visit, update: Callable[[LiveEvent], None], draw: Draw) -> AsyncIterator[str]:
     clock = visit.request.app.state.clock
     LIVE_STREAMS.inc()
     try:
@@ -37,8 +96,8 @@ async def _live_html(visit: Visit, board: LiveBoard) -> AsyncIterator[str]:
             try:
                 async with visit.api.live(visit.reader) as events:
                     async for event in events:
-                        board.update(event)
-                        yield sse(_live_part(visit, board, clock()))
+                        update(event)
+                        yield sse(draw(clock(), ""))
                 problem = "The API ended the stream."
             except ApiProblem as error:
                 if error.status == 401:
@@ -46,14 +105,10 @@ async def _live_html(visit: Visit, board: LiveBoard) -> AsyncIterator[str]:
                     yield sse("session ended", event="reload")
                     return
                 problem = str(error)
-            yield sse(_live_part(visit, board, clock(), problem))
+            yield sse(draw(clock(), problem))
             await asyncio.sleep(RETRY_SECONDS)
     finally:
         LIVE_STREAMS.dec()
-
-
-def _live_part(visit: Visit, board: LiveBoard, now: int, problem: str = "") -> str:
-    return render("_live.html.j2", live=board.view(problem), **times(visit.zone, now))
 
 
 def sse(data: str, *, event: str = "") -> str:

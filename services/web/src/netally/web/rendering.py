@@ -25,6 +25,7 @@ class Entry(msgspec.Struct, frozen=True):
 
 NAVIGATION = (
     Entry("/", "Overview", "o"),
+    Entry("/live", "Live", "l"),
     Entry("/applications", "Applications", "a"),
     Entry("/domains", "Domains", "d"),
     Entry("/hosts", "Hosts", "h"),
