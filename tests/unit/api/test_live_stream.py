@@ -9,6 +9,7 @@ from netally.api.live import LiveTraffic
 from netally.api.live_feed import LiveFeed
 from netally.api.live_stream import live
 from netally.api.problems import ProblemError
+from netally.api.visible import EVERY_HOST
 from tests.builders import START
 
 
@@ -26,15 +27,15 @@ async def first_ids(answer: Stream) -> list[int]:
 
 
 async def test_a_stream_starts_with_the_newest_or_after_the_last_seen() -> None:
-    assert await first_ids(await live.fn(feed=make_feed(5))) == [START + 4000]
-    assert await first_ids(await live.fn(feed=make_feed(5), last_event_id=str(START + 2000))) == [
+    assert await first_ids(await live.fn(visible=EVERY_HOST, feed=make_feed(5))) == [START + 4000]
+    assert await first_ids(await live.fn(visible=EVERY_HOST, feed=make_feed(5), last_event_id=str(START + 2000))) == [
         START + 3000,
         START + 4000,
     ]
 
 
 async def test_it_is_an_event_stream_that_proxies_must_not_hold_back() -> None:
-    answer = await live.fn(feed=make_feed(1))
+    answer = await live.fn(visible=EVERY_HOST, feed=make_feed(1))
     assert str(answer.media_type).startswith("text/event-stream")
     assert answer.headers["X-Accel-Buffering"] == "no"
 
@@ -42,5 +43,5 @@ async def test_it_is_an_event_stream_that_proxies_must_not_hold_back() -> None:
 @pytest.mark.parametrize("wrong", ["x", "-1", "1.5", "٣"])
 async def test_an_id_of_another_stream_is_refused_by_name(wrong: str) -> None:
     with pytest.raises(ProblemError) as caught:
-        await live.fn(feed=make_feed(1), last_event_id=wrong)
+        await live.fn(visible=EVERY_HOST, feed=make_feed(1), last_event_id=wrong)
     assert (caught.value.problem.status, caught.value.problem.parameter) == (400, "Last-Event-ID")

@@ -143,6 +143,19 @@ async def test_bandwidth_of_hosts_that_are_not_visible_is_not_told() -> None:
     assert answer.history_in[-3:] == pytest.approx([200] * 3)
 
 
+async def test_bandwidth_of_an_application_is_that_of_its_movers() -> None:
+    answer = await bandwidth.fn(
+        database=ScriptedDatabase(fleet=[]).as_database(),
+        live=make_live(),
+        clock=lambda: START + 12_000,
+        visible=EVERY_HOST,
+        filter_="app = nobody",
+    )
+    assert ([host.bytes_in for host in answer.hosts], answer.movers) == ([0, 0], [])
+    assert answer.history_in[-3:] == [0, 0, 0]
+    assert (answer.meta.filter, answer.meta.filter_row != "") == ("app = nobody", True)
+
+
 async def test_bandwidth_without_any_host_is_null() -> None:
     answer = await bandwidth.fn(
         database=ScriptedDatabase(fleet=[]).as_database(), live=LiveTraffic(), clock=lambda: START, visible=EVERY_HOST

@@ -705,6 +705,8 @@ class LiveEvent(msgspec.Struct, frozen=True):
     total: Bandwidth
     hosts: list[HostBandwidth]
     movers: list[Mover]
+    filter: str = ""
+    """In its canonical text; rates are of the movers that fit when it asks for more than hosts."""
 
 
 class PartState(msgspec.Struct, frozen=True):

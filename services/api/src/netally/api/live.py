@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Collection, Iterable
 from typing import Final, NamedTuple
 
+from netally.api.live_view import EVERYTHING, Lens
 from netally.contracts.agent import LiveSample
 from netally.contracts.queries import Bandwidth, HostBandwidth, Mover
 
@@ -131,7 +132,8 @@ class LiveTraffic:
         """Hosts that report at this moment."""
         return {name for name, host in self._hosts.items() if _is_present(host, now)}
 
-    def bandwidth(self, name: str, now: int) -> HostBandwidth:
+    def bandwidth(self, name: str, now: int, lens: Lens = EVERYTHING) -> HostBandwidth:
+        """Rates of a host; with a filter that asks for more than hosts, those of its movers that fit."""
         host = self._hosts.get(name)
         if host is None:
             return HostBandwidth(host=name, bytes_in=None, bytes_out=None, time=None)
@@ -139,11 +141,18 @@ class LiveTraffic:
         bytes_in, bytes_out, covered = _within(reversed(host.spans), end - WINDOW_MS, end)
         if not _is_present(host, now) or covered < KNOWN_MS:
             return HostBandwidth(host=name, bytes_in=None, bytes_out=None, time=end)
+        if not lens.whole_hosts:
+            bytes_in = bytes_out = 0.0
+            for mover in _movers_of(name, host, lens):
+                mover_in, mover_out, _ = _within(reversed(mover.spans), end - WINDOW_MS, end)
+                bytes_in, bytes_out = bytes_in + mover_in, bytes_out + mover_out
         return HostBandwidth(
             host=name, bytes_in=bytes_in * 1000 / covered, bytes_out=bytes_out * 1000 / covered, time=end
         )
 
-    def movers(self, now: int, limit: int, names: Collection[str] | None = None) -> list[Mover]:
+    def movers(
+        self, now: int, limit: int, names: Collection[str] | None = None, lens: Lens = EVERYTHING
+    ) -> list[Mover]:
         """The largest of the hosts that report, by the rate of the last five seconds, then by the last minute."""
         return heapq.nlargest(
             limit,
@@ -152,13 +161,13 @@ class LiveTraffic:
                 for name, host in self._hosts.items()
                 if _is_present(host, now) and (names is None or name in names)
                 for key, mover in host.movers.items()
-                if mover.spans[-1].end > now - MINUTE_MS
+                if mover.spans[-1].end > now - MINUTE_MS and lens.mover(name, key[0], key[1])
             ),
             key=lambda mover: (mover.rate_in + mover.rate_out, mover.bytes_in + mover.bytes_out, mover.last_seen),
         )
 
     def history(
-        self, now: int, names: Collection[str] | None = None
+        self, now: int, names: Collection[str] | None = None, lens: Lens = EVERYTHING
     ) -> tuple[int, list[float | None], list[float | None]]:
         """Start (epoch ms), bytes/s in and out of the last 60 whole seconds, all hosts together; null where none is
         known. They end a second ago, so that the samples of the newest have come in.
@@ -167,14 +176,33 @@ class LiveTraffic:
         first = last - HISTORY_SECONDS
         rates_in: list[float | None] = []
         rates_out: list[float | None] = []
-        hosts = [host for name, host in self._hosts.items() if names is None or name in names]
+        hosts = [(name, host) for name, host in self._hosts.items() if names is None or name in names]
+        seconds = [host.seconds if lens.whole_hosts else _seconds_of(name, host, lens) for name, host in hosts]
         for second in range(first, last):
-            known = [
-                found for host in hosts if (found := host.seconds.get(second)) is not None and found.covered_ms >= 500
-            ]
+            known = [found for one in seconds if (found := one.get(second)) is not None and found.covered_ms >= 500]
             rates_in.append(sum(s.bytes_in * 1000 / s.covered_ms for s in known) if known else None)
             rates_out.append(sum(s.bytes_out * 1000 / s.covered_ms for s in known) if known else None)
         return first * 1000, rates_in, rates_out
+
+
+def _movers_of(name: str, host: _Host, lens: Lens) -> list[_Mover]:
+    return [mover for key, mover in host.movers.items() if lens.mover(name, key[0], key[1])]
+
+
+def _seconds_of(name: str, host: _Host, lens: Lens) -> dict[int, _Second]:
+    """The seconds that a host is known for, with the bytes of the movers that fit."""
+    found: dict[int, _Second] = {}
+    for number, second in host.seconds.items():
+        found[number] = _Second()
+        found[number].covered_ms = second.covered_ms
+    spread: dict[int, _Second] = {}
+    for mover in _movers_of(name, host, lens):
+        for span in mover.spans:
+            _spread(spread, span)
+    for number, second in spread.items():
+        if number in found:
+            found[number].bytes_in, found[number].bytes_out = second.bytes_in, second.bytes_out
+    return found
 
 
 def total(hosts: Iterable[HostBandwidth]) -> Bandwidth:

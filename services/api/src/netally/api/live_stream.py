@@ -12,7 +12,11 @@ from litestar.response import Stream
 
 from netally.api.guarding import STREAM
 from netally.api.live_feed import LiveFeed
-from netally.api.problems import BAD_PARAMETER, UNAUTHORIZED, bad_parameter
+from netally.api.live_view import look
+from netally.api.parameters import FilterText
+from netally.api.problems import BAD_PARAMETER, REFUSED, TOO_MANY, UNAUTHORIZED, bad_parameter
+from netally.api.reading import parse_filter
+from netally.api.visible import VisibleHosts
 from netally.contracts.queries import LiveEvent
 
 LastEventId = Annotated[
@@ -31,6 +35,8 @@ LastEventId = Annotated[
     responses={
         **BAD_PARAMETER,
         **UNAUTHORIZED,
+        **REFUSED,
+        **TOO_MANY,
         200: ResponseSpec(
             LiveEvent,
             description="Server-sent events called `live`; the data of each is this",
@@ -39,15 +45,22 @@ LastEventId = Annotated[
         ),
     },
 )
-async def live(feed: NamedDependency[LiveFeed], last_event_id: LastEventId = None) -> Stream:
-    """Server-sent events, one a second. Ends after an hour; browsers reconnect by themselves."""
+async def live(
+    feed: NamedDependency[LiveFeed],
+    visible: NamedDependency[VisibleHosts],
+    filter_: FilterText = None,
+    last_event_id: LastEventId = None,
+) -> Stream:
+    """Server-sent events, one a second. Ends after an hour; browsers reconnect by themselves. A filter may ask for
+    host, app, browser and domain; unless it asks for hosts alone, rates are then those of the movers that fit.
+    """
     after: int | None = None
     if last_event_id:
         if not (last_event_id.isascii() and last_event_id.isdigit()):
             raise bad_parameter("Last-Event-ID", "Last-Event-ID is no id of this stream: leave it out.")
         after = int(last_event_id)
     return Stream(
-        feed.read(after),
+        feed.open(look(visible, parse_filter(filter_)), after),
         media_type="text/event-stream; charset=utf-8",
         headers={"X-Accel-Buffering": "no"},
     )

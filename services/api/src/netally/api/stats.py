@@ -13,32 +13,41 @@ from litestar.params import QueryParameter
 from netally.api import coverage, ranges
 from netally.api.database import Database
 from netally.api.live import HISTORY_SECONDS, WINDOW_MS, LiveTraffic, total
-from netally.api.parameters import Bucket, Hosts, Split, Top
-from netally.api.problems import BAD_PARAMETER, QUERY_PROBLEMS, UNAUTHORIZED, ProblemError, bad_parameter
-from netally.api.reading import Asking, Clock, Reading, asked_range, open_reading
+from netally.api.live_view import look
+from netally.api.parameters import Bucket, FilterText, Hosts, Split, Top
+from netally.api.problems import BAD_PARAMETER, QUERY_PROBLEMS, REFUSED, UNAUTHORIZED, ProblemError, bad_parameter
+from netally.api.reading import Asking, Clock, Reading, asked_range, open_reading, parse_filter
 from netally.api.timelines import read_timeline
 from netally.api.visible import VisibleHosts
 from netally.contracts.queries import BandwidthAnswer, Meta, SummaryAnswer, SummaryPeriod, TimelineAnswer
 from netally.store.filters.fields import FIELDS, Kind
 from netally.store.filters.tree import comparisons
 
+LIVE_ROW = "one application and domain of a host, among the 50 with most bytes of a second"
 Movers = Annotated[int, QueryParameter(name="limit", ge=0, le=100, description="Most movers")]
 
 
-@get("/api/stats/bandwidth", summary="Rates of the last five seconds", responses={**BAD_PARAMETER, **UNAUTHORIZED})
+@get(
+    "/api/stats/bandwidth",
+    summary="Rates of the last five seconds",
+    responses={**BAD_PARAMETER, **UNAUTHORIZED, **REFUSED},
+)
 async def bandwidth(
     database: NamedDependency[Database],
     live: NamedDependency[LiveTraffic],
     clock: NamedDependency[Clock],
     visible: NamedDependency[VisibleHosts],
     host: Hosts = None,
+    filter_: FilterText = None,
     limit: Movers = 20,
 ) -> BandwidthAnswer:
     """True bytes/s per host and in total, null where not known; the last 60 seconds; the movers of the last minute.
 
     Rates come from the agents' live samples and need no database; without one `meta` knows only the hosts that were
-    heard, and `complete_until` is null.
+    heard, and `complete_until` is null. A filter may ask for host, app, browser and domain; unless it asks for hosts
+    alone, the rates are those of the movers that fit, of the 50 largest that a host tells each second.
     """
+    lens = look(visible, parse_filter(filter_))
     now = clock()
     started = time.monotonic()
     heard = visible.of(live.names(now))
@@ -55,16 +64,18 @@ async def bandwidth(
                 raise bad_parameter("host", f"There is no host {name!r}.")
         names = sorted(set(host))
         known = [state for state in known if state.name in names]
+    names = [name for name in names if lens.host(name)]
+    known = [state for state in known if lens.host(state.name)]
     present = live.present(now)
-    hosts = [live.bandwidth(name, now) for name in names]
-    start, history_in, history_out = live.history(now, names)
+    hosts = [live.bandwidth(name, now, lens) for name in names]
+    start, history_in, history_out = live.history(now, names, lens)
     missing = [name for name in names if name not in present]
     measured = sum(rate is not None for rate in history_in)
     return BandwidthAnswer(
         window_seconds=WINDOW_MS // 1000,
         total=total(hosts),
         hosts=hosts,
-        movers=live.movers(now, limit, names),
+        movers=live.movers(now, limit, names, lens),
         history_in=history_in,
         history_out=history_out,
         meta=Meta(
@@ -77,6 +88,8 @@ async def bandwidth(
             complete_until=coverage.complete_until(known, now),
             measured_share=measured / HISTORY_SECONDS if names else None,
             read_ms=int((time.monotonic() - started) * 1000),
+            filter=lens.view.filter,
+            filter_row="" if lens.whole_hosts else LIVE_ROW,
         ),
     )
 
