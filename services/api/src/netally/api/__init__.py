@@ -10,8 +10,8 @@ Live stream, ``GET /api/live`` (``text/event-stream``), for a browser's EventSou
     data: {"time": …}          one line of JSON, a `LiveEvent`
 
 A first ``retry: 2000`` sets the pause before a reconnect. With ``Last-Event-ID`` (header) the messages after that id
-come first, as far as the last 60 are kept. ``filter`` may ask for host, app, browser and domain. A reader that falls 15 messages behind is dropped, and each stream ends
-after an hour; browsers reconnect by themselves.
+come first, as far as the last 60 are kept. ``filter`` may ask for host, app, browser and domain. A reader that falls 15
+messages behind is dropped, and each stream ends after an hour; browsers reconnect by themselves.
 
 Sessions: ``POST /api/session/codes`` (bearer token) → `LoginCode`; ``POST /api/session`` {"code"} sets the cookie
 ``netally_session``; ``GET`` and ``DELETE /api/session``. Errors are 400, 401, 403, 404, 405, 409, 413, 422, 429, 503,
