@@ -8,9 +8,11 @@ MEMBERS := contracts bus store telemetry capture aggregator api web cli
 MEMBER_DIRS := $(wildcard libs/*) $(wildcard services/*)
 UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
 BIN := .venv/bin
+BPF := services/capture/src/netally/capture/ebpf
+BPF_FLAGS := -target bpfel -O2 -Wall -Wextra -Werror -I/usr/include/$(shell uname -m)-linux-gnu
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-test run test lint fmt types bench docs fuzz accuracy lock clean
+.PHONY: help setup setup-test run test lint fmt types bench bpf docs fuzz accuracy lock clean
 
 help: ## List the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -61,6 +63,10 @@ types: .venv/.test ## Check types
 
 bench: .venv/.test ## Measure throughput, cost and query times; JSON lines go to $BENCH_OUT
 	@$(BIN)/python -m tests.bench
+
+bpf: ## Compile the programs of mode ebpf (Debian's clang-14) into the objects that are shipped
+	@for name in sockets interfaces; do \
+	  clang-14 $(BPF_FLAGS) -c $(BPF)/$$name.bpf.c -o $(BPF)/$$name.bpf.o; done
 
 docs: .venv/.test ## Write docs/reference.md and the AsyncAPI document anew from the code
 	$(BIN)/cog -r docs/reference.md

@@ -56,6 +56,7 @@ class Box:
                 "NETALLY_HOST": "box.example",
                 "NETALLY_INTERVAL": "1",
                 "NETALLY_INTERFACES": "",
+                "NETALLY_CAPTURE_MODE": "packets",
                 **environment,
             },
         )

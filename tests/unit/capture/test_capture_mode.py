@@ -12,12 +12,19 @@ import pytest
 
 from netally.capture import capture_mode
 from netally.capture.capture_mode import find_mode, probe
+from netally.capture.ebpf import kernel_programs
 from netally.contracts.codes import Mode
 
 
 def test_root_sees_packets() -> None:
     if os.geteuid() == 0:
-        assert find_mode() == (Mode.PACKETS, "", "")
+        asked = find_mode("packets")
+        assert (asked.mode, asked.reason) == (Mode.PACKETS, "NETALLY_CAPTURE_MODE asks for packets")
+        assert find_mode("unprivileged").mode == Mode.UNPRIVILEGED
+        refused = kernel_programs.problem()
+        found = find_mode()
+        assert found.mode == (Mode.PACKETS if refused else Mode.EBPF)
+        assert refused in found.reason
     else:
         assert find_mode().mode in (Mode.UNPRIVILEGED, Mode.PACKETS)
 

@@ -24,6 +24,8 @@ from netally.capture import metrics
 from netally.capture.attribution import Attribution, first_ephemeral_port
 from netally.capture.capture_mode import CaptureMode, find_mode
 from netally.capture.cbpf import ETHERNET_HEADER
+from netally.capture.ebpf.programs import Programs
+from netally.capture.ebpf.source import KernelCounts
 from netally.capture.flow_names import FlowNames
 from netally.capture.flow_records import make_records, split
 from netally.capture.flow_table import FlowTable
@@ -42,7 +44,15 @@ from netally.capture.settings_follow import SettingsFollower, remember, remember
 from netally.capture.sock_diag import SocketDiag
 from netally.capture.sources import NOTHING, Sources
 from netally.capture.spool import Spool
-from netally.capture.tally import Carried, counter_delta, paused_rows, tally_rows
+from netally.capture.tally import (
+    NOTHING_PASSED,
+    Carried,
+    Measured,
+    counter_delta,
+    measured_rows,
+    paused_rows,
+    tally_rows,
+)
 from netally.contracts.agent import AgentReported, InterfaceState
 from netally.contracts.codes import Mode
 from netally.contracts.flow import BATCH_VERSION, Coverage, FlowsObserved
@@ -98,6 +108,7 @@ class Agent:
             self._table, self._names, self._processes, self._diag, first_ephemeral_port(), self._namespaces
         )
         self._own: set[bytes] = set()
+        self._programs = Programs(self._processes)
         self._sources = Sources(
             self._table,
             self._attribution,
@@ -105,6 +116,7 @@ class Agent:
             wanted=settings.interface_names,
             packets=mode.mode == Mode.PACKETS,
             clock=time.time,
+            kernel=self._open_kernel() if mode.mode == Mode.EBPF else None,
         )
         self._counters: dict[int, InterfaceCounters] = {}
         self._stop = asyncio.Event()
@@ -115,6 +127,10 @@ class Agent:
         self._followed = HostSettings()
         """The settings that are in force."""
         self._publisher.on_connected = self._follower.connected.set
+
+    def _open_kernel(self) -> KernelCounts:
+        self._attribution.kernel_tells = True
+        return KernelCounts(self._table, self._attribution, self._programs, time.time)
 
     def _is_local(self, address: bytes) -> bool:
         return address in self._own or (len(address) == 4 and address[0] == 127)
@@ -133,6 +149,7 @@ class Agent:
             # Once more: what passed before the rings were open is not measured.
             self._refresh_interfaces()
             self._counters = {each.ifindex: each.counters for each in self._sources.interfaces}
+            self._sources.at_boundary(time.time())
             self._sources.read()
             self._attribution.sweep(time.time(), force=True)
             log.info(
@@ -196,11 +213,14 @@ class Agent:
 
     def _forget(self, caches: Sequence[str]) -> dict[str, int]:
         """Drop caches, all when none is named; what is still open is looked up anew at once."""
-        known = {"processes": self._processes.forget, "names": self._names.forget}
+        known = {"processes": self._forget_processes, "names": self._names.forget}
         dropped = {name: forget() for name, forget in known.items() if not caches or name in caches}
         if "processes" in dropped:
             self._attribution.sweep(time.time(), force=True)
         return dropped
+
+    def _forget_processes(self) -> int:
+        return self._processes.forget() + self._programs.forget()
 
     # --- intervals ----------------------------------------------------------------------------------------------
 
@@ -236,6 +256,7 @@ class Agent:
             # before are in the ring still, up to the time a block may take.
             self._table.boundary = time.time()
             carried = self._carry()
+            self._sources.at_boundary(self._table.boundary)
             await asyncio.sleep(SETTLE_SECONDS)
             self._sources.read()
             parts = await self._spool_interval(interval, portion, carried, paused=paused)
@@ -294,6 +315,20 @@ class Agent:
         interfaces = [each for each in self._sources.captured if each.ifindex in carried]
         if paused:
             tally = paused_rows({each.ifindex: (each.name, carried[each.ifindex]) for each in interfaces})
+        elif self._mode.mode == Mode.EBPF:
+            passed = self._sources.passed
+            tally = measured_rows(
+                {
+                    each.ifindex: Measured(
+                        each.name,
+                        carried[each.ifindex],
+                        passed.get(each.ifindex, NOTHING_PASSED),
+                        link_header=ETHERNET_HEADER if each.ethernet and not each.loopback else 0,
+                    )
+                    for each in interfaces
+                },
+                records.causes,
+            )
         else:
             tally = tally_rows(
                 {
@@ -377,6 +412,13 @@ class Agent:
             names = ", ".join(self._sources.missing)
             reason = f"{reason}; " if reason else ""
             reason += f"NETALLY_INTERFACES names {names}, which cannot be captured now"
+        crowd = self._sources.crowd
+        if crowd is not None:
+            reason = f"{reason}; " if reason else ""
+            reason += (
+                f"too many connections to attribute: {crowd.summed} openings are told by program and port only, "
+                f"{crowd.lost} packets without a program"
+            )
         captured = {each.ifindex for each in self._sources.captured}
         return AgentReported(
             host=self._host,
@@ -448,7 +490,7 @@ def _open_spool(settings: Settings) -> Spool:
 async def _run(settings: Settings, access: BusAccess) -> None:
     spool = _open_spool(settings)
     try:
-        mode = find_mode()
+        mode = find_mode(settings.capture_mode)
         if mode.mode == Mode.NONE:
             raise StartError(f"nothing can be captured here: {mode.reason}. {mode.advice}")
         if mode.reason:

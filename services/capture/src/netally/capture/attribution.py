@@ -58,6 +58,8 @@ class Attribution:
     ) -> None:
         self._namespaces = namespaces
         self._elsewhere: SocketsElsewhere | None = None
+        self.kernel_tells = False
+        """Whether processes come with the counts: then nothing is asked as packets pass."""
         self.own_addresses: Collection[bytes] = ()
         """Addresses of this network namespace."""
         self._table = table
@@ -77,7 +79,7 @@ class Attribution:
         opens = packet.protocol == TCP and packet.tcp_flags & (TCP_SYN | TCP_ACK) == TCP_SYN
         asks = packet.protocol == UDP and packet.dst_port == DNS_PORT
         slot = None
-        if (opens or asks) and outgoing is not False:
+        if (opens or asks) and outgoing is not False and not self.kernel_tells:
             # Before anything else: the socket may live for a millisecond only.
             slot = self._table.touch(packet, time=time, interface=interface, outgoing=outgoing)
             if self._table.process[slot] is None:
@@ -97,6 +99,11 @@ class Attribution:
         elif name.source == source == DomainSource.DNS_QUERY and table.name[slot] != name.domain:
             # A resolver's socket that asks for many names: none of them is the flow's.
             table.set_name(slot, None, source)
+
+    def named(self, slots: Slots, now: float) -> None:
+        """The same where processes are told by others: only names are looked for."""
+        for slot in slots[:MAX_LOOKUPS].tolist():
+            self._name_by_address(slot, self.view(slot), now)
 
     def counted(self, slots: Slots, now: float) -> None:
         """Flows that are new by the last block."""

@@ -9,6 +9,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
+from netally.capture.ebpf import kernel_programs
 from netally.capture.interfaces import Choice, Interface, address_text, choose, read_interfaces
 from netally.capture.netlink import ROUTE, NetlinkSocket
 from netally.capture.sock_diag import SocketDiag
@@ -46,8 +47,34 @@ class Probe(msgspec.Struct, frozen=True):
     advice: str
 
 
-def find_mode() -> CaptureMode:
-    """Best mode that works here. Opens sockets for a moment, changes nothing."""
+def find_mode(wanted: str = "") -> CaptureMode:
+    """Best mode that works here, none better than ``wanted``. Opens sockets and loads programs for a moment, and leaves
+    nothing behind.
+    """
+    if wanted == Mode.UNPRIVILEGED.label:
+        return _without_packets("NETALLY_CAPTURE_MODE asks for unprivileged")
+    found = _by_packets()
+    if found.mode != Mode.PACKETS:
+        return found
+    if wanted == Mode.PACKETS.label:
+        asked = "NETALLY_CAPTURE_MODE asks for packets"
+        return found._replace(reason=f"{asked}; {found.reason}" if found.reason else asked)
+    refused = kernel_programs.problem()
+    if not refused:
+        return CaptureMode(Mode.EBPF, "", "") if not found.reason else found._replace(mode=Mode.EBPF)
+    reason = f"packets are looked at one by one and processes looked up, because {refused}"
+    return found._replace(
+        reason=f"{reason}; {found.reason}" if found.reason else reason, advice=_raise_to_ebpf(refused)
+    )
+
+
+def _raise_to_ebpf(refused: str) -> str:
+    if "capabilities" in refused:
+        return "Run the agent as root (`sudo make run`), or with CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN besides."
+    return ""
+
+
+def _by_packets() -> CaptureMode:
     try:
         socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0).close()
     except PermissionError:
@@ -85,9 +112,9 @@ def _may_see_other_processes() -> bool:
         return False
 
 
-def probe(wanted: Iterable[str]) -> Probe:
+def probe(wanted: Iterable[str], mode: str = "") -> Probe:
     """Mode and interfaces as the agent would start with."""
-    found = find_mode()
+    found = find_mode(mode)
     interfaces: list[Interface] = []
     reason = found.reason
     try:

@@ -96,14 +96,14 @@ def accept_all(snaplen: int) -> bytes:
     return assemble([Instruction(RETURN, snaplen)])
 
 
-def names_and_openings(link: int = ETHERNET_HEADER) -> bytes:
+def names_and_openings(link: int = ETHERNET_HEADER, *, openings: bool = True) -> bytes:
     """DNS, mDNS and LLMNR over UDP, DNS over TCP, TCP SYNs, ClientHellos and the small segments that may complete one,
     HTTP requests, and QUIC packets with a long header to port 443.
 
-    ``link`` is the length of the link header. Loads are relative to the frame: loads relative to the network header
-    cannot reach payload outside the linear part of a buffer. A load behind the end of a packet drops it, which is what
-    segments without payload deserve. A ClientHello above one segment goes on in outgoing, pushed, short segments to a
-    TLS port; a stateless filter can tell it no closer.
+    ``link`` is the length of the link header; ``openings`` False leaves the SYNs out. Loads are relative to the frame:
+    loads relative to the network header cannot reach payload outside the linear part of a buffer. A load behind the end
+    of a packet drops it, which is what segments without payload deserve. A ClientHello above one segment goes on in
+    outgoing, pushed, short segments to a TLS port; a stateless filter can tell it no closer.
     """
     i = Instruction
     tcp_ports = [i(LD_HALF_X, link), i(JUMP_EQUAL, 53, "full"), i(LD_HALF_X, link + 2), i(JUMP_EQUAL, 53, "full")]
@@ -139,7 +139,7 @@ def names_and_openings(link: int = ETHERNET_HEADER) -> bytes:
             i(JUMP_EQUAL, 0xC0, "full", "drop"),
             i(LD_BYTE_X, link + 13, label="tcp"),
             i(AND, 0x12),
-            i(JUMP_EQUAL, 0x02, "headers"),
+            i(JUMP_EQUAL, 0x02, "headers" if openings else "drop"),
             *tcp_ports,
             # M[0] keeps the offset of the TCP header; X becomes that of the payload.
             i(STX, 0),

@@ -6,6 +6,7 @@ added in a handful of vector operations. What the hash claims is verified agains
 
 from __future__ import annotations
 
+import secrets
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -305,6 +306,20 @@ class FlowTable:
 
     def _waiting(self) -> Slots:
         return np.concatenate([np.zeros(0, np.int64), *(slots for slots, _, _ in self._deferred)])
+
+    def find_all(self, words: Words) -> Slots:
+        """Slots of (n, 5) keys, -1 where there is none."""
+        return self._find(hash_words(words), words)[0]
+
+    def set_apart(self, slot: int) -> None:
+        """The next packets with this flow's key are another's. What was counted stays with its process and name."""
+        place = int(np.flatnonzero(self._slots == slot)[0])
+        # No key has this hash but by an accident, which the key's comparison would find.
+        other = np.uint64(secrets.randbits(64))
+        self._hashes, self._slots = np.delete(self._hashes, place), np.delete(self._slots, place)
+        place = int(np.searchsorted(self._hashes, other))
+        self._hashes = np.insert(self._hashes, place, other)
+        self._slots = np.insert(self._slots, place, np.uint32(slot))
 
     # --- single flows -------------------------------------------------------------------------------------------
 

@@ -20,6 +20,7 @@ _GET_ADDRESS: Final = 22
 _LINK_MESSAGE: Final = struct.Struct("=BxHiII")
 _ADDRESS_MESSAGE: Final = struct.Struct("=BBBBI")
 _IFLA_NAME, _IFLA_LINK, _IFLA_MASTER, _IFLA_INFO, _IFLA_STATS64 = 3, 5, 10, 18, 23
+_IFLA_LINK_NAMESPACE: Final = 37
 _INFO_KIND: Final = 1
 _IFA_ADDRESS, _IFA_LOCAL = 1, 2
 _STATS: Final = struct.Struct("=QQQQ")
@@ -65,6 +66,8 @@ class Interface(NamedTuple):
     counters: InterfaceCounters
     tunnel: bool = False
     """Whether its packets go inside packets of another interface."""
+    peer_namespace: int = -1
+    """Number this namespace has for that of the interface's other end (veth); -1 for none."""
 
     @property
     def link_type(self) -> int:
@@ -117,6 +120,7 @@ def _parse_link(payload: memoryview, addresses: Mapping[int, list[tuple[bytes, i
         has_global=any(scope == _SCOPE_GLOBAL for _, scope in own),
         counters=InterfaceCounters(*_STATS.unpack_from(stats)) if stats is not None else InterfaceCounters(0, 0, 0, 0),
         tunnel=hardware not in (_ARPHRD_ETHER, _ARPHRD_LOOPBACK, _ARPHRD_PPP, _ARPHRD_RAWIP),
+        peer_namespace=_number(values[_IFLA_LINK_NAMESPACE]) if _IFLA_LINK_NAMESPACE in values else -1,
     )
 
 

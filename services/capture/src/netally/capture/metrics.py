@@ -10,6 +10,11 @@ PACKETS: Final = Counter("netally_capture_packets_total", "Packets counted (wire
 BYTES: Final = Counter("netally_capture_bytes_total", "L3 bytes counted", ["interface"])
 RING_DROPS: Final = Counter("netally_capture_ring_drops_total", "Packets the ring had no room for", ["interface"])
 TAPPED: Final = Counter("netally_capture_tapped_packets_total", "Packets read whole for names and openings")
+MAP_FILL: Final = Gauge("netally_capture_map_fill_ratio", "Share of the kernel's map of connections in use (ebpf)")
+MAP_LOST: Final = Counter("netally_capture_map_lost_packets_total", "Packets the kernel's map had no room for (ebpf)")
+SUMMED_UP: Final = Counter(
+    "netally_capture_summed_up_total", "Openings of a flood, told by program and port only (ebpf)"
+)
 FLOWS: Final = Gauge("netally_capture_flows", "Flows in the table")
 COLLISIONS: Final = Gauge("netally_capture_key_collisions", "Packets counted as other because key hashes met")
 PROCESS_MISSES: Final = Gauge("netally_capture_process_misses", "Socket questions that found no process")

@@ -18,5 +18,5 @@ def main() -> int:
     except SettingsError as error:
         sys.stderr.write(f"netally capture: {error}\n")
         return 2
-    sys.stdout.write(msgspec.json.encode(probe(settings.interface_names)).decode() + "\n")
+    sys.stdout.write(msgspec.json.encode(probe(settings.interface_names, settings.capture_mode)).decode() + "\n")
     return 0

@@ -85,6 +85,14 @@ class ProcessTable:
         """Process of a socket as far as it is known already."""
         return self._owners.get(inode)
 
+    def program(self, pid: int) -> App | None:
+        """What a process is, as long as it lives."""
+        return self._describe(pid)
+
+    def renamed(self, app: App) -> App:
+        """By the naming rules."""
+        return self._rename(app)
+
     def forget(self) -> int:
         """Drop everything that is known of sockets and processes; how many entries that were."""
         entries = len(self._owners) + len(self._apps)

@@ -12,6 +12,7 @@ from netally.capture.naming_rules import parse_rules
 from netally.contracts.flow import INTERVALS
 from netally.telemetry.settings import SettingsError, default_data_dir
 
+CAPTURE_MODES: Final = ("", "ebpf", "packets", "unprivileged")
 MIB: Final = 1024**2
 
 
@@ -23,6 +24,8 @@ class Settings(msgspec.Struct, frozen=True):
     """Name this machine reports as; empty for the host name."""
     interfaces: str = ""
     """Interfaces to capture, separated by commas; empty for the uplinks found."""
+    capture_mode: str = ""
+    """`ebpf`, `packets` or `unprivileged`: no better way of capturing than this one; empty for the best."""
     interval: int = 5
     """Seconds of one record."""
     capture_port: Annotated[int, msgspec.Meta(ge=0, le=65_535)] = 7503
@@ -61,6 +64,10 @@ class Settings(msgspec.Struct, frozen=True):
         if self.interval not in INTERVALS:
             raise SettingsError(
                 f"NETALLY_INTERVAL is {self.interval}; it must be one of {', '.join(map(str, INTERVALS))}"
+            )
+        if self.capture_mode not in CAPTURE_MODES:
+            raise SettingsError(
+                f"NETALLY_CAPTURE_MODE is {self.capture_mode!r}; it must be ebpf, packets, unprivileged or empty"
             )
         try:
             parse_rules(self.naming_rules)

@@ -1,6 +1,7 @@
-"""Where traffic comes from: the packet sockets of every captured interface, or the kernel's TCP counters.
+"""Where traffic comes from: programs in the kernel, the packet sockets of every captured interface, or the kernel's TCP
+counters.
 
-Both fill the same flow table. `Sources.refresh` follows interfaces that come, go and are renamed.
+All fill the same flow table. `Sources.refresh` follows interfaces that come, go and are renamed.
 """
 
 from __future__ import annotations
@@ -13,15 +14,16 @@ import structlog
 
 from netally.capture import metrics
 from netally.capture.attribution import Attribution
-from netally.capture.cbpf import ETHERNET_HEADER, names_and_openings
 from netally.capture.decode import decode_block
-from netally.capture.dissector import TCP, FragmentTable, dissect_ip
+from netally.capture.dissector import TCP, FragmentTable
+from netally.capture.ebpf.source import Crowd, KernelCounts
+from netally.capture.ebpf.watched_interface import WatchedInterface
 from netally.capture.flow_table import FlowTable
 from netally.capture.interfaces import Choice, Interface, choose
-from netally.capture.link_layer import find_network
-from netally.capture.packet_ring import PacketRing, PacketTap
+from netally.capture.name_tap import NameTap
+from netally.capture.packet_ring import PacketRing
 from netally.capture.sock_diag import EndedSockets, Socket, SocketDiag
-from netally.capture.tally import Odd
+from netally.capture.tally import Odd, Passed
 from netally.capture.tcp_counters import TcpCounterSource
 
 log = structlog.get_logger()
@@ -46,19 +48,19 @@ class PacketSource:
         """While it is, what the sockets bring is thrown away unread."""
         self._ring = PacketRing(interface.name, loopback=interface.loopback)
         try:
-            self._tap = PacketTap(
-                interface.name,
-                names_and_openings(ETHERNET_HEADER if interface.ethernet else 0),
-                loopback=interface.loopback,
-                ethernet=interface.ethernet,
-            )
+            # Before the ring, and read at once: a connection may live for milliseconds only.
+            self._tap = NameTap(interface, attribution, clock, openings=True)
         except OSError:
             self._ring.close()
             raise
-        loop = asyncio.get_running_loop()
-        # Two descriptors each: the tap is read at once, because a connection may live for milliseconds only.
-        loop.add_reader(self._tap.fileno(), self._read_tap)
-        loop.add_reader(self._ring.fileno(), self.read_ring)
+        asyncio.get_running_loop().add_reader(self._ring.fileno(), self.read_ring)
+
+    def follow(self, interface: Interface) -> None:
+        """The same interface, as it is now."""
+        self.interface = self._tap.interface = interface
+
+    def pause(self, *, paused: bool) -> None:
+        self.paused = self._tap.paused = paused
 
     def read_ring(self) -> None:
         """Count every block that is ready."""
@@ -91,23 +93,6 @@ class PacketSource:
             metrics.PACKETS.labels(self.interface.name).inc(int(decoded.packets.counts.sum()))
             metrics.BYTES.labels(self.interface.name).inc(int(decoded.packets.lengths.sum()))
 
-    def _read_tap(self) -> None:
-        now = self._clock()
-        for frame, outgoing in self._tap.frames():
-            if self.paused:
-                continue
-            metrics.TAPPED.inc()
-            network = find_network(self.interface.link_type, frame)
-            packet = None if network is None else dissect_ip(frame, network.offset)
-            if packet is not None:
-                self._attribution.tapped(
-                    packet,
-                    frame,
-                    time=now,
-                    interface=self.interface.ifindex,
-                    outgoing=None if self.interface.loopback else outgoing,
-                )
-
     def take_odd(self) -> Odd:
         """What was counted besides flows since the last call, lost packets included."""
         drops = self._ring.statistics().drops
@@ -122,15 +107,15 @@ class PacketSource:
         return self._ring.is_bound()
 
     def close(self) -> None:
-        loop = asyncio.get_running_loop()
-        loop.remove_reader(self._tap.fileno())
-        loop.remove_reader(self._ring.fileno())
+        asyncio.get_running_loop().remove_reader(self._ring.fileno())
         self._tap.close()
         self._ring.close()
 
 
 class Sources:
-    """Everything captured on this machine. ``packets`` False reads TCP counters instead."""
+    """Everything captured on this machine. ``kernel`` counts in the place of packet sockets; without it ``packets``
+    False reads TCP counters.
+    """
 
     def __init__(
         self,
@@ -141,7 +126,9 @@ class Sources:
         wanted: list[str],
         packets: bool,
         clock: Callable[[], float],
+        kernel: KernelCounts | None = None,
     ) -> None:
+        self._kernel = kernel
         self._table = table
         self._attribution = attribution
         self._diag = diag
@@ -149,10 +136,12 @@ class Sources:
         self._packets = packets
         self._clock = clock
         self._open: dict[int, PacketSource] = {}
+        self._watched: dict[int, WatchedInterface] = {}
+        self._passed: dict[int, Passed] = {}
         self._counters = TcpCounterSource()
         self._ended: list[Socket] = []
         self._ends: EndedSockets | None = None
-        if not packets:
+        if not packets and kernel is None:
             self._ends = _hear_ends()
             if self._ends is not None:
                 asyncio.get_running_loop().add_reader(self._ends.fileno(), self._hear_ends)
@@ -168,8 +157,14 @@ class Sources:
         return [
             interface
             for interface in self.interfaces
-            if self.choices[interface.name].captured and (not self._packets or interface.ifindex in self._open)
+            if self.choices[interface.name].captured
+            and (self._counts_sockets or interface.ifindex in self._open or interface.ifindex in self._watched)
         ]
+
+    @property
+    def _counts_sockets(self) -> bool:
+        """By their own counters: nothing is opened on interfaces."""
+        return self._kernel is None and not self._packets
 
     @property
     def loopbacks(self) -> set[int]:
@@ -195,38 +190,56 @@ class Sources:
         """Open and close sockets as the interfaces are now."""
         self.interfaces = interfaces
         self.choices = choose(interfaces, self._wanted)
-        if not self._packets:
+        if self._counts_sockets:
             return
         wanted = {interface.ifindex: interface for interface in interfaces if self.choices[interface.name].captured}
-        for index in [index for index in self._open if index not in wanted]:
+        for index in [index for index in (*self._open, *self._watched) if index not in wanted]:
             self._close(index)
         self._refused &= set(wanted)
         for index, interface in wanted.items():
-            known = self._open.get(index)
+            known = self._open.get(index) or self._watched.get(index)
             if known is not None and known.is_bound():
-                known.interface = interface
+                known.follow(interface)
                 continue
             if known is not None:
                 self._close(index)
             try:
-                self._open[index] = PacketSource(interface, self._table, self._attribution, self._clock)
+                self._watch(interface)
             except OSError as error:
                 if index not in self._refused:
                     log.warning("interface cannot be captured", interface=interface.name, error=error.strerror)
                     self._refused.add(index)
                 continue
-            self._open[index].paused = self._paused
             log.info("interface captured", interface=interface.name)
+        if self._kernel is not None:
+            self._kernel.follow(interfaces, self._watched)
+
+    def _watch(self, interface: Interface) -> None:
+        index = interface.ifindex
+        source: PacketSource | WatchedInterface
+        if self._kernel is not None:
+            source = self._watched[index] = WatchedInterface(
+                interface, self._kernel.interfaces, self._attribution, self._clock
+            )
+        else:
+            source = self._open[index] = PacketSource(interface, self._table, self._attribution, self._clock)
+        source.pause(paused=self._paused)
 
     def pause(self, *, paused: bool) -> None:
         """Throw away what comes from now on, or count it again."""
         self._paused = paused
         for source in self._open.values():
-            source.paused = paused
+            source.pause(paused=paused)
+        for watched in self._watched.values():
+            watched.pause(paused=paused)
 
     def _close(self, index: int) -> None:
-        source = self._open.pop(index)
-        self._lost_drops += source.drops
+        source: PacketSource | WatchedInterface
+        if index in self._watched:
+            source = self._watched.pop(index)
+        else:
+            source = self._open.pop(index)
+            self._lost_drops += source.drops
         source.close()
         log.info("interface left", interface=source.interface.name)
 
@@ -234,7 +247,9 @@ class Sources:
         """Count what is ready now."""
         for source in list(self._open.values()):
             source.read_ring()
-        if not self._packets and self._diag is not None:
+        if self._kernel is not None:
+            self._kernel.read(time=self._clock(), count=not self._paused)
+        if self._counts_sockets and self._diag is not None:
             interface_of = {
                 address: interface.ifindex for interface in self.interfaces for address in interface.addresses
             }
@@ -256,6 +271,22 @@ class Sources:
             self._ended += self._ends.read()
             metrics.ENDS_LOST.inc(self._ends.lost - lost)
 
+    def at_boundary(self, boundary: float) -> None:
+        """Right after the interfaces' counters were read: take what the kernel counted up to then."""
+        if self._kernel is not None:
+            self._passed = self._kernel.take_passed()
+            # Stamped before the boundary, so that it goes with the cut.
+            self._kernel.read(time=boundary - 0.001, count=not self._paused)
+
+    @property
+    def passed(self) -> dict[int, Passed]:
+        """What programs saw pass, up to the last boundary from the one before."""
+        return self._passed
+
+    @property
+    def crowd(self) -> Crowd | None:
+        return self._kernel.crowd if self._kernel is not None else None
+
     def take_odd(self) -> dict[int, Odd]:
         return {index: source.take_odd() for index, source in self._open.items()}
 
@@ -263,6 +294,11 @@ class Sources:
         for source in self._open.values():
             source.close()
         self._open.clear()
+        for watched in self._watched.values():
+            watched.close()
+        self._watched.clear()
+        if self._kernel is not None:
+            self._kernel.close()
         if self._ends is not None:
             asyncio.get_running_loop().remove_reader(self._ends.fileno())
             self._ends.close()
