@@ -19,6 +19,7 @@ from typing import Any
 
 import pytest
 
+from netally.capture.capture_mode import find_mode
 from tests.namespaces import Namespace, linked_namespaces
 from tests.services import binary, wait_until
 
@@ -152,7 +153,7 @@ def test_packets_reach_the_api_and_the_page() -> None:
 
         hosts = machine.api("/api/hosts?range=15m")["hosts"]
         assert [(row["name"], row["state"], row["mode"]) for row in hosts] == [
-            ("box.netally.test", "reporting", "packets")
+            ("box.netally.test", "reporting", find_mode().mode.label)
         ]
         html = machine.page("/?range=15m")
         for word in ("curl", "udp_client", "files.netally.test", "stream.netally.test", "box.netally.test"):

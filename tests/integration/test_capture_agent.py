@@ -163,7 +163,11 @@ def test_live_samples_come_each_second(run: Run) -> None:
 
 def test_the_agent_reports_its_state(run: Run) -> None:
     state = run.state
-    assert (state["mode"], state["mode_reason"], state["interval"]) == ("packets", "", 1)
+    assert (state["mode"], state["mode_reason"], state["interval"]) == (
+        "packets",
+        "NETALLY_CAPTURE_MODE asks for packets",
+        1,
+    )
     assert (state["lost_batches"], state["ring_drops"]) == (0, 0)
     captured = {each["name"]: each["captured"] for each in state["interfaces"]}
     assert captured == {"lo": True, run.interface: True}

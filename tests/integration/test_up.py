@@ -153,7 +153,7 @@ def test_doctor_tells_about_a_running_and_a_stopped_one(up: Up) -> None:
     assert running.returncode == 0, running.stdout
     for part in ("aggregator", "api", "web", "capture"):
         assert re.search(rf"^   {part} +ready$", running.stdout, re.MULTILINE), running.stdout
-    assert re.search(r"^   Capture mode +(packets|unprivileged)", running.stdout, re.MULTILINE)
+    assert re.search(r"^   Capture mode +(ebpf|packets|unprivileged)", running.stdout, re.MULTILINE)
     up.end()
     stopped = doctor()
     assert stopped.returncode == 0, stopped.stdout
