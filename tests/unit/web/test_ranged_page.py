@@ -6,7 +6,7 @@ import pytest
 
 from netally.contracts.queries import HostsAnswer, Meta
 from netally.web.api_client import ApiProblem
-from netally.web.ranged_page import Part, drawn, first_run, rows_of, rows_up_to, settle
+from netally.web.ranged_page import Part, drawn, first_run, settle
 
 META = Meta("1m", 0, 1, 0, 0, [], None, None, 0)
 
@@ -30,8 +30,3 @@ def test_an_answer_is_drawn() -> None:
 def test_no_host_at_all_is_the_first_run() -> None:
     assert first_run(HostsAnswer([], META), META)
     assert not first_run(ApiProblem(503, "Away."), META)
-
-
-def test_the_last_page_asks_for_no_more_than_the_api_gives() -> None:
-    assert (rows_up_to(1), rows_of(1)) == (51, slice(0, 50))
-    assert (rows_up_to(20), rows_of(20)) == (1000, slice(950, 1000))

@@ -23,6 +23,7 @@ from netally.contracts.command_answers import (
     ConfigAnswer,
 )
 from netally.contracts.queries import (
+    AboutAnswer,
     ApplicationsAnswer,
     BandwidthAnswer,
     DomainsAnswer,
@@ -33,6 +34,7 @@ from netally.contracts.queries import (
     Problem,
     SummaryAnswer,
     TimelineAnswer,
+    ViewsAnswer,
 )
 from netally.web.metrics import API_READS
 from netally.web.ranges import Range, write_time
@@ -56,15 +58,27 @@ class ApiProblem(Exception):  # noqa: N818  (a problem in the sense of RFC 9457)
     """The API did not give the answer that was asked for.
 
     ``status`` is its HTTP status, or 0 when it could not be reached. ``detail`` is in plain words. ``parameter`` is the
-    field at fault and ``command`` the id of a refused command, where there is one.
+    field at fault and ``command`` the id of a refused command, where there is one. Of a filter, ``start`` and ``end``
+    are the characters at fault (from 0).
     """
 
-    def __init__(self, status: int, detail: str, *, parameter: str = "", command: str = "") -> None:
+    def __init__(
+        self,
+        status: int,
+        detail: str,
+        *,
+        parameter: str = "",
+        command: str = "",
+        start: int | None = None,
+        end: int | None = None,
+    ) -> None:
         super().__init__(detail)
         self.status = status
         self.detail = detail
         self.parameter = parameter
         self.command = command
+        self.start = start
+        self.end = end
 
 
 class Reader(msgspec.Struct, frozen=True):
@@ -153,6 +167,18 @@ class ApiClient:
     async def conservation(self, reader: Reader, shown: Range) -> FleetConservationAnswer:
         """Where every byte of the fleet's counters went."""
         return await self._get(reader, "/api/conservation", range_parameters(shown), FleetConservationAnswer)
+
+    async def about_range(self, reader: Reader, path: str, shown: Range, kind: type[T], **more: str | int) -> T:
+        """The answer of any address that takes a range; parameters that are empty are left out."""
+        given = {name: value for name, value in more.items() if value != ""}
+        return await self._get(reader, path, {**range_parameters(shown), **given}, kind)
+
+    async def about(self, reader: Reader) -> AboutAnswer:
+        return await self._get(reader, "/api/about", {}, AboutAnswer)
+
+    async def views(self, reader: Reader) -> ViewsAnswer:
+        """Pages that people keep."""
+        return await self._get(reader, "/api/views", {}, ViewsAnswer)
 
     async def config(self, reader: Reader) -> ConfigAnswer:
         return await self._get(reader, "/api/config", {}, ConfigAnswer)
@@ -313,6 +339,8 @@ def _problem(answer: httpx.Response) -> ApiProblem:
         found.detail or f"The API answered {answer.status_code}.",
         parameter=found.parameter or "",
         command=found.command or "",
+        start=found.start,
+        end=found.end,
     )
 
 

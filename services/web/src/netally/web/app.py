@@ -22,7 +22,9 @@ from netally.telemetry.logging import configure_logging
 from netally.telemetry.settings import SettingsError, load_settings
 from netally.web.api_client import ApiClient, ApiProblem, open_client
 from netally.web.assets import static_file
+from netally.web.details import application_page, domain_page, host_page
 from netally.web.faults import on_any_fault, on_api_problem, on_http_fault, on_range_fault
+from netally.web.lists import applications_page, domains_page, hosts_page
 from netally.web.live_page import live_page, live_stream, live_tree_stream
 from netally.web.metrics import observe_page, start_watch
 from netally.web.operations import (
@@ -33,7 +35,7 @@ from netally.web.operations import (
     operations,
     order_command,
 )
-from netally.web.pages import applications_page, domains_page, hosts_page, overview
+from netally.web.pages import overview
 from netally.web.proxy import api_proxy
 from netally.web.ranges import RangeError, server_zone
 from netally.web.security import set_headers
@@ -78,8 +80,8 @@ def create_app(settings: WebSettings | None = None, *, clock: Clock = wall_clock
 
     return Litestar(
         route_handlers=[
-            overview, applications_page, domains_page, hosts_page, live_page, live_stream, live_tree_stream,
-            login_page, login, logout, appearance,
+            overview, applications_page, application_page, domains_page, domain_page, hosts_page, host_page,
+            live_page, live_stream, live_tree_stream, login_page, login, logout, appearance,
             operations, order_command, command_page, confirm_preview, cancel_command, command_stream,
             static_file, api_proxy, livez, readyz, metrics,
         ],

@@ -1,4 +1,4 @@
-"""The overview, and the lists of applications, domains and hosts."""
+"""The overview."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from netally.web.charts import timeline
 from netally.web.conservation import conservation
 from netally.web.figures import amount, bound, change
 from netally.web.live import LiveBoard
-from netally.web.ranged_page import drawn, first_run, list_page, order_of, ranged_page, rows_of, rows_up_to, settle
+from netally.web.ranged_page import drawn, first_run, ranged_page, settle
 from netally.web.ranges import query_of, read_range, title
 from netally.web.tables import applications_table, domains_table, host_list
 from netally.web.visits import AnyRequest, visit_of
@@ -80,45 +80,6 @@ async def overview(request: AnyRequest) -> Response[str]:
         split=split,
         splits=[(key, words, query_of(shown, split=key)) for key, words in SPLITS.items()],
         kept={"split": split} if split != "app" else {},
-    )
-
-
-@get("/applications", include_in_schema=False)
-async def applications_page(request: AnyRequest) -> Response[str]:
-    visit = visit_of(request)
-    shown = read_range(request.query_params, visit.zone, visit.now)
-    sort, page = order_of(request)
-    answer = await visit.api.together(
-        visit.api.applications(visit.reader, shown, limit=rows_up_to(page), sort=sort.key)
-    )
-    table = applications_table(answer, visit.zone, visit.now, shown=rows_of(page))
-    return list_page(visit, shown, "applications.html.j2", "Applications", table, answer.meta, sort, page)
-
-
-@get("/domains", include_in_schema=False)
-async def domains_page(request: AnyRequest) -> Response[str]:
-    visit = visit_of(request)
-    shown = read_range(request.query_params, visit.zone, visit.now)
-    sort, page = order_of(request)
-    answer = await visit.api.together(visit.api.domains(visit.reader, shown, limit=rows_up_to(page), sort=sort.key))
-    table = domains_table(answer, visit.zone, visit.now, shown=rows_of(page))
-    return list_page(visit, shown, "domains.html.j2", "Domains", table, answer.meta, sort, page)
-
-
-@get("/hosts", include_in_schema=False)
-async def hosts_page(request: AnyRequest) -> Response[str]:
-    visit = visit_of(request)
-    shown = read_range(request.query_params, visit.zone, visit.now)
-    api, reader = visit.api, visit.reader
-    bandwidth, answer = await api.together(asyncio.gather(api.bandwidth(reader), api.hosts(reader, shown)))
-    return ranged_page(
-        visit,
-        shown,
-        "hosts.html.j2",
-        "Hosts",
-        answer.meta,
-        first_run=first_run(answer, answer.meta),
-        hosts=host_list(answer.hosts, bandwidth.hosts, visit.zone, visit.now),
     )
 
 

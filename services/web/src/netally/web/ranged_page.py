@@ -15,7 +15,7 @@ from netally.web.api_client import ApiProblem
 from netally.web.figures import local, span
 from netally.web.ranges import Range, moved, preset_steps, query_of, refresh_seconds, title, widened
 from netally.web.rendering import times
-from netally.web.tables import Table, coverage
+from netally.web.tables import coverage
 from netally.web.visits import AnyRequest, Visit
 
 T = TypeVar("T")
@@ -109,45 +109,12 @@ SORTINGS = {
     for key in ("bytes", "bytes_in", "bytes_out", "connections", "last_used", "name")
 }
 PAGE_ROWS = 50
-MOST_ROWS = 1000
-"""The API lists no more; beyond that a range or a host has to narrow the list."""
+MOST_PAGES = 20_000
+"""The API passes over no more rows."""
 
 
 def order_of(request: AnyRequest) -> tuple[Sorting, int]:
     """Order and page (from 1) of a list, from its URL; anything else is the first page by bytes."""
     number = request.query_params.get("page", "1")
-    page = int(number) if number.isascii() and number.isdigit() and len(number) < 4 else 1
-    return SORTINGS.get(request.query_params.get("sort", ""), SORTINGS["bytes"]), min(
-        max(page, 1), MOST_ROWS // PAGE_ROWS
-    )
-
-
-def rows_up_to(page: int) -> int:
-    """How many rows to ask for, so that ``page`` can be shown."""
-    # One more than is shown, because one of them may be the row without a name.
-    return min(page * PAGE_ROWS + 1, MOST_ROWS)
-
-
-def rows_of(page: int) -> slice:
-    """The rows of ``page`` in an answer of `rows_up_to` rows."""
-    return slice((page - 1) * PAGE_ROWS, page * PAGE_ROWS)
-
-
-def list_page(
-    visit: Visit, shown: Range, template: str, name: str, table: Table, meta: Meta, sort: Sorting, page: int
-) -> Response[str]:
-    """A page of a list that is ordered and paged by its URL."""
-    last = min(-(-table.names // PAGE_ROWS), MOST_ROWS // PAGE_ROWS) or 1
-    return ranged_page(
-        visit,
-        shown,
-        template,
-        name,
-        meta,
-        table=table,
-        sort=sort,
-        page=page,
-        last=last,
-        previous=query_of(shown, sort=sort.key, page=str(page - 1)) if page > 1 else None,
-        next=query_of(shown, sort=sort.key, page=str(page + 1)) if page < last else None,
-    )
+    page = int(number) if number.isascii() and number.isdigit() and len(number) < 6 else 1
+    return SORTINGS.get(request.query_params.get("sort", ""), SORTINGS["bytes"]), min(max(page, 1), MOST_PAGES)

@@ -74,8 +74,8 @@ def server_zone(configured: str, localtime: Path = Path("/etc/localtime")) -> Zo
     return find_zone(name) or ZoneInfo("UTC")
 
 
-def read_range(query: Mapping[str, str], zone: ZoneInfo, now: int) -> Range:
-    """Range of a URL's query. Raises RangeError for a wrong one; no range at all is the default preset."""
+def read_range(query: Mapping[str, str], zone: ZoneInfo, now: int, default: str = DEFAULT) -> Range:
+    """Range of a URL's query. Raises RangeError for a wrong one; no range at all is the preset ``default``."""
     since, until = query.get("from", ""), query.get("to", "")
     if since or until:
         if not since or not until:
@@ -89,7 +89,7 @@ def read_range(query: Mapping[str, str], zone: ZoneInfo, now: int) -> Range:
         if start > now:
             raise RangeError("The range lies in the future, where nothing is measured yet.")
         return Range(start, end, None)
-    preset = query.get("range") or DEFAULT
+    preset = query.get("range") or default
     if preset not in PRESETS:
         raise RangeError(f"There is no range called “{preset[:20]}”. Choose one of {', '.join(PRESETS)}.")
     return Range(now - PRESETS[preset][0], now, preset)
@@ -125,10 +125,14 @@ def write_time(ms: int) -> str:
     return f"{time:%Y-%m-%dT%H:%M}Z" if ms % MINUTE == 0 else f"{time:%Y-%m-%dT%H:%M:%S}Z"
 
 
+def pairs_of(shown: Range) -> dict[str, str]:
+    """Parameters of a range."""
+    return {"range": shown.preset} if shown.preset else {"from": write_time(shown.start), "to": write_time(shown.end)}
+
+
 def query_of(shown: Range, **more: str) -> str:
     """Query string of a range, with other parameters after it."""
-    pairs = {"range": shown.preset} if shown.preset else {"from": write_time(shown.start), "to": write_time(shown.end)}
-    return urlencode({**pairs, **more}, safe=":")
+    return urlencode({**pairs_of(shown), **more}, safe=":")
 
 
 def title(shown: Range, zone: ZoneInfo, now: int) -> str:

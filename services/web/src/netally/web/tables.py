@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
 
 import msgspec
 
 from netally.contracts.domain_display import display_name
-from netally.contracts.queries import ApplicationsAnswer, DomainsAnswer, DomainUser, HostBandwidth, HostRow, Meta
+from netally.contracts.queries import (
+    ApplicationsAnswer,
+    DomainRow,
+    DomainsAnswer,
+    DomainUser,
+    HostBandwidth,
+    HostRow,
+    Meta,
+)
 from netally.web.figures import (
     NBSP,
     Unit,
@@ -56,6 +65,12 @@ class Row(msgspec.Struct, frozen=True):
     hosts: str
     connections: str
     last_used: str
+    href: str = ""
+    """Path of its own page; empty where there is none."""
+    level: str = ""
+    """CSS class of a row inside another: ``l1``."""
+    mark: str = ""
+    """CSS class of its colour."""
 
 
 class Table(msgspec.Struct, frozen=True):
@@ -67,7 +82,9 @@ class Table(msgspec.Struct, frozen=True):
     """How many named things there are in the range, shown or not."""
 
 
-class _Item(msgspec.Struct):
+class Item(msgspec.Struct):
+    """A row before the column's unit is known. ``inside`` are rows that are part of it."""
+
     name: str
     bytes_in: int
     bytes_out: int
@@ -79,12 +96,15 @@ class _Item(msgspec.Struct):
     connections: str = ""
     last_used: str = ""
     stored: str = ""
+    href: str = ""
+    mark: str = ""
+    inside: list[Item] = msgspec.field(default_factory=list)
 
 
 def applications_table(answer: ApplicationsAnswer, zone: ZoneInfo, now: int, *, shown: slice) -> Table:
     """The applications at ``shown`` of the answer's named ones, the others, traffic with no known process."""
     named = [
-        _Item(
+        Item(
             row.name,
             row.bytes_in,
             row.bytes_out,
@@ -94,19 +114,20 @@ def applications_table(answer: ApplicationsAnswer, zone: ZoneInfo, now: int, *, 
             hosts=count(row.hosts),
             connections=count(row.connections),
             last_used=moment(row.last_used, zone, now, seconds=True),
+            href=f"/applications/{row.id}",
         )
         for row in answer.applications
         if row.id and row.name
     ]
     unnamed = [(row.bytes_in, row.bytes_out) for row in answer.applications if not (row.id and row.name)]
     total = (answer.total_bytes_in, answer.total_bytes_out)
-    return _table(named[shown], unnamed, "no process", total, len(named) + answer.others_count)
+    return table_of(named[shown], unnamed, "no process", total, len(named) + answer.others_count)
 
 
 def domains_table(answer: DomainsAnswer, zone: ZoneInfo, now: int, *, shown: slice) -> Table:
     """The domains at ``shown`` with the applications that used them, the others, traffic with no known name."""
     named = [
-        _Item(
+        Item(
             display_name(row.name),
             row.bytes_in,
             row.bytes_out,
@@ -117,24 +138,96 @@ def domains_table(answer: DomainsAnswer, zone: ZoneInfo, now: int, *, shown: sli
             hosts=count(row.hosts),
             connections=count(row.connections),
             last_used=moment(row.last_used, zone, now, seconds=True),
+            href=f"/domains/{row.id}",
         )
         for row in answer.domains
         if row.id and row.name
     ]
     unnamed = [(row.bytes_in, row.bytes_out) for row in answer.domains if not (row.id and row.name)]
     total = (answer.total_bytes_in, answer.total_bytes_out)
-    return _table(named[shown], unnamed, "no name", total, len(named) + answer.others_count)
+    return table_of(named[shown], unnamed, "no name", total, len(named) + answer.others_count)
 
 
 def users_words(users: Sequence[DomainUser], *, most: int = 2) -> str:
-    """``firefox, curl + 2``; a process that is not known is called so."""
-    names = list(dict.fromkeys(user.name or "no process" for user in users))
+    """``Firefox, curl + 2``: a browser by its name, whatever its program is called; a process that is not known is
+    called so.
+    """
+    names = list(dict.fromkeys(user.browser or user.name or "no process" for user in users))
     more = f" +{NBSP}{len(names) - most}" if len(names) > most else ""
     return ", ".join(names[:most]) + more
 
 
-def _table(
-    named: Sequence[_Item],
+def domain_tree(answer: DomainsAnswer, zone: ZoneInfo, now: int, *, inner: int = 4) -> Table:
+    """The registrable domains of an answer, each with its largest ``inner`` domains below it and the sum of the rest.
+    What holds one domain only is that domain.
+    """
+    named = [_branch(row, zone, now, inner) for row in answer.domains if row.name]
+    unnamed = [(row.bytes_in, row.bytes_out) for row in answer.domains if not row.name]
+    total = (answer.total_bytes_in, answer.total_bytes_out)
+    return table_of(named, unnamed, "no name", total, len(named) + answer.others_count)
+
+
+def _branch(row: DomainRow, zone: ZoneInfo, now: int, inner: int) -> Item:
+    users = users_words(row.applications)
+    item = Item(
+        row.name,
+        row.bytes_in,
+        row.bytes_out,
+        note=users,
+        related=users,
+        tags=[SOURCES.get(source, source) for source in row.sources],
+        hosts=count(row.hosts),
+        connections=count(row.connections),
+        last_used=moment(row.last_used, zone, now, seconds=True),
+        href=under(row.name),
+    )
+    if row.subdomains_count <= 1:
+        if row.subdomains:
+            item.name = row.subdomains[0].name
+        item.href = f"/domains/{row.id}"
+        return item
+    shown = row.subdomains[:inner]
+    item.inside = [
+        Item(
+            "itself" if one.name == row.name else one.name.removesuffix(f".{row.name}"),
+            one.bytes_in,
+            one.bytes_out,
+            last_used=moment(one.last_used, zone, now, seconds=True),
+            href=f"/domains/{one.id}",
+        )
+        for one in shown
+    ]
+    rest = row.subdomains_count - len(shown)
+    if rest:
+        item.inside.append(
+            Item(
+                f"{count(rest)} more",
+                row.bytes_in - sum(one.bytes_in for one in shown),
+                row.bytes_out - sum(one.bytes_out for one in shown),
+                rest=True,
+                href=under(row.name),
+            )
+        )
+    return item
+
+
+def under(name: str) -> str:
+    """Where a registrable domain is shown with all that is below it."""
+    condition = f"domain under {quoted(name)}"
+    return f"/domains?{urlencode({'view': 'flat', 'filter': condition})}"
+
+
+def quoted(name: str) -> str:
+    """A name as a value of the filter language."""
+    plain = name and all(char.isalnum() or char in "._-:/@+" for char in name)
+    if plain and name.lower() not in ("and", "or", "not", "in", "under", "none"):
+        return name
+    escaped = name.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
+
+
+def table_of(
+    named: Sequence[Item],
     unnamed: Sequence[tuple[int, int]],
     unnamed_words: str,
     total: tuple[int, int],
@@ -149,33 +242,47 @@ def _table(
     if others > 0:
         rest_in = total[0] - unnamed_in - sum(item.bytes_in for item in named)
         rest_out = total[1] - unnamed_out - sum(item.bytes_out for item in named)
-        items.append(_Item(f"{count(others)} other{'s' if others > 1 else ''}", rest_in, rest_out, rest=True))
+        items.append(Item(f"{count(others)} other{'s' if others > 1 else ''}", rest_in, rest_out, rest=True))
     if unnamed:
-        items.append(_Item(unnamed_words, unnamed_in, unnamed_out, rest=True))
+        items.append(Item(unnamed_words, unnamed_in, unnamed_out, rest=True))
     total_in, total_out = sum(item.bytes_in for item in items), sum(item.bytes_out for item in items)
     unit = amount_unit([total_in, total_out])
     largest = max((item.bytes_in + item.bytes_out for item in items if not item.rest), default=0) or 1
     parts = shares([item.bytes_in + item.bytes_out for item in items])
-    rows = [
-        Row(
-            item.name,
-            item.rest,
-            item.stored,
-            item.note,
-            item.tags,
-            0.0 if item.rest else round(item.bytes_in / largest * 100, 1),
-            0.0 if item.rest else round(item.bytes_out / largest * 100, 1),
-            in_unit(item.bytes_in, unit),
-            in_unit(item.bytes_out, unit),
-            share,
-            item.related,
-            item.hosts,
-            item.connections,
-            item.last_used,
-        )
-        for item, share in zip(items, parts, strict=True)
-    ]
+    whole = (total_in + total_out) or 1
+    rows = []
+    for item, share in zip(items, parts, strict=True):
+        rows.append(_row(item, unit, largest, share))
+        rows += [
+            _row(each, unit, largest, _share((each.bytes_in + each.bytes_out) / whole), "l1") for each in item.inside
+        ]
     return Table(unit, rows, in_unit(total_in, unit), in_unit(total_out, unit), names)
+
+
+def _share(share: float) -> str:
+    return "<0.1" if 0 < share < 0.0005 else f"{share * 100:.1f}"
+
+
+def _row(item: Item, unit: Unit, largest: int, share: str, level: str = "") -> Row:
+    return Row(
+        item.name,
+        item.rest,
+        item.stored,
+        item.note,
+        item.tags,
+        0.0 if item.rest else round(item.bytes_in / largest * 100, 1),
+        0.0 if item.rest else round(item.bytes_out / largest * 100, 1),
+        in_unit(item.bytes_in, unit),
+        in_unit(item.bytes_out, unit),
+        share,
+        item.related,
+        item.hosts,
+        item.connections,
+        item.last_used,
+        item.href,
+        level,
+        item.mark,
+    )
 
 
 class HostCell(msgspec.Struct, frozen=True):
@@ -199,6 +306,7 @@ class HostCell(msgspec.Struct, frozen=True):
     bytes_out: str
     lost: str
     """What did not arrive, in words; empty when nothing is missing."""
+    href: str = ""
 
 
 class HostList(msgspec.Struct, frozen=True):
@@ -213,14 +321,16 @@ STATES = {"reporting": "", "paused": "paused", "silent": "silent", "never": "sil
 WORST_FIRST = ("silent", "never", "paused", "reporting")
 
 
-def host_list(hosts: Sequence[HostRow], live: Sequence[HostBandwidth], zone: ZoneInfo, now: int) -> HostList:
-    """Hosts by name, exceptions first."""
+def host_list(
+    hosts: Sequence[HostRow], live: Sequence[HostBandwidth], zone: ZoneInfo, now: int, *, ordered: bool = False
+) -> HostList:
+    """Hosts by name, exceptions first; as they come when they are ``ordered`` already."""
     rates_by_host = {host.host: host for host in live}
     rates = rate_unit(value for host in live for value in (host.bytes_in, host.bytes_out))
     amounts = amount_unit(value for host in hosts for value in (host.bytes_in, host.bytes_out))
     largest = max((value for host in live for value in (host.bytes_in, host.bytes_out) if value), default=1.0)
     cells = []
-    for host in sorted(hosts, key=lambda host: (_rank(host.state), host.name)):
+    for host in hosts if ordered else sorted(hosts, key=lambda host: (_rank(host.state), host.name)):
         now_at = rates_by_host.get(host.name)
         rate_in = now_at.bytes_in if now_at else None
         rate_out = now_at.bytes_out if now_at else None
@@ -250,6 +360,7 @@ def host_list(hosts: Sequence[HostRow], live: Sequence[HostBandwidth], zone: Zon
                 in_unit(host.bytes_in, amounts),
                 in_unit(host.bytes_out, amounts),
                 lost_words(host),
+                f"/hosts/{host.id}",
             )
         )
     present = [state for state in reversed(WORST_FIRST) if any(host.state == state for host in hosts)]
