@@ -28,8 +28,8 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """`netally up` whose agent has reported, with rollups up to now; and a browser in front of it."""
     files = tmp_path_factory.mktemp("files")
     up = Up(tmp_path_factory.mktemp("up") / "data", NETALLY_HOST=HOST, NETALLY_INTERVAL="1", NETALLY_TIMEZONE="UTC")
-    up.start()
     try:
+        up.start()
         with sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
             context = browser.new_context(

@@ -15,6 +15,7 @@ import asyncpg
 import pytest
 
 from netally.contracts.codes import Cause
+from netally.store import sql
 from tests.aggregator_process import AggregatorProcess
 from tests.ordering import Orders
 from tests.services import NatsServer, die_with_parent, eventually
@@ -100,6 +101,17 @@ async def test_the_interval_changes_the_batches_that_arrive(
 
     await eventually(seconds, within=15)
     assert await pool.fetchval("SELECT interval_seconds FROM agent") == 2
+    # A long interval that is cut short is complete up to the cut, not up to its end, which is yet to come.
+    for interval in (60, 1):
+        assert (await orders.run("set-interval", {"interval": interval})).state == "succeeded"
+    before = time.time() * 1000
+
+    async def complete() -> bool:
+        (row,) = await sql.fetch(pool, "agents_complete", hosts=None)
+        assert row["complete_until"] <= time.time() * 1000
+        return bool(row["complete_until"] > before)
+
+    await eventually(complete, within=15)
 
 
 async def test_caches_are_dropped_everywhere_and_the_silent_are_named(

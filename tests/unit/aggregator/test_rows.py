@@ -149,5 +149,10 @@ def test_only_the_last_part_ends_an_interval() -> None:
     assert rows.interval_end(make_batch(coverage=coverage(2, 3)), placed) == START + 5_000
 
 
+def test_an_interval_that_was_cut_short_is_complete_up_to_the_cut() -> None:
+    cut = Coverage(mode=2, measured_ms=1_900, cut_ms=2_000)
+    assert rows.interval_end(make_batch(coverage=cut), Placement(START, None)) == START + 2_000
+
+
 def test_refused_bytes_are_counted_both_ways() -> None:
     assert rows.total_bytes(make_batch([make_flow_record(bytes_in=5, bytes_out=6)] * 2)) == 22

@@ -108,6 +108,8 @@ class Coverage(msgspec.Struct, frozen=True, array_like=True):
     parts: Index = 1
     """Batches of the interval; it is complete when all are committed."""
     paused: bool = False
+    cut_ms: Index = 0
+    """Milliseconds after its start at which the interval was cut short, when another length was set; 0: it was not."""
 
 
 class FlowsObserved(msgspec.Struct, frozen=True, array_like=True):

@@ -88,7 +88,8 @@ def place(start: int, interval: int, now: int, oldest: int) -> Placement:
 def interval_end(batch: FlowsObserved, placed: Placement) -> int | None:
     """End of the batch's interval when the batch is the last part of it, else None."""
     coverage = batch.coverage
-    return placed.start + batch.interval * 1000 if coverage.part == coverage.parts - 1 else None
+    length = coverage.cut_ms or batch.interval * 1000
+    return placed.start + length if coverage.part == coverage.parts - 1 else None
 
 
 def flow_image(

@@ -83,6 +83,8 @@ class _Portion(msgspec.Struct):
     first_part: int = 0
     was_paused: bool = False
     is_last: bool = True
+    cut_ms: int = 0
+    """When the interval was cut short, milliseconds after its start."""
 
 
 class Agent:
@@ -245,6 +247,8 @@ class Agent:
             portion.is_last = ending or over or length != interval.length
             if length != interval.length:
                 upcoming = interval_at(time.time(), now, length)
+                if not over:
+                    portion.cut_ms = min(max(round((time.time() - interval.start) * 1000), 1), interval.length * 1000)
             else:
                 upcoming = following(interval, time.time(), now) if over else interval
             if interval.stepped(time.time(), now):
@@ -358,7 +362,7 @@ class Agent:
                 apps=part.apps,
                 domains=part.domains,
                 records=part.records,
-                coverage=Coverage(int(self._mode.mode), measured_ms, number, count, portion.was_paused),
+                coverage=Coverage(int(self._mode.mode), measured_ms, number, count, portion.was_paused, portion.cut_ms),
                 tally=tally if number == portion.first_part + len(parts) - 1 else [],
             )
             for number, part in enumerate(parts, portion.first_part)
