@@ -24,7 +24,7 @@ FLAGS = [
 ]  # fmt: skip
 BANDS_LIGHT = {"20,70,88,255", "154,134,13,255", "19,151,143,255"}
 """The colours c1 to c3 of the light scheme."""
-PATHS = ("/", "/?range=24h", "/live", "/applications", "/domains", "/hosts", "/operations")
+PATHS = ("/", "/?range=24h", "/live", "/applications", "/domains", "/hosts", "/operations", "/settings")
 
 
 class Reading(msgspec.Struct):

@@ -81,6 +81,8 @@ CASES = [
     Case("/hosts"),
     Case("/hosts", two_of_five),
     Case("/operations"),
+    Case("/settings"),
+    Case("/settings", nothing_yet),
     Case("/login"),
     Case("/no-such-page", status=404),
     Case("/?range=2h", status=400),

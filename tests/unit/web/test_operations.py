@@ -8,7 +8,7 @@ import msgspec
 import pytest
 from selectolax.lexbor import LexborHTMLParser, LexborNode
 
-from netally.contracts.command_answers import CommandOrder, CommandRow, HostConfig
+from netally.contracts.command_answers import CommandOrder, CommandRow, HostConfig, RetentionBody
 from netally.contracts.commands import COMMANDS
 from netally.web.operations import host_line
 from tests.fake_api import EXPORTED, FakeApi, now_ms
@@ -326,3 +326,65 @@ def test_the_fake_answers_as_the_contracts_say() -> None:
     fake = FakeApi()
     refused: Any = fake.order(CommandOrder("export", {"from": 5}))
     assert (refused.state, refused.field) == ("failed", "from")
+
+
+def settings(site: Site) -> LexborHTMLParser:
+    return page(site, "/settings")
+
+
+def test_the_settings_page_has_what_is_set_by_hand(site: Site) -> None:
+    tree = settings(site)
+    headings = [node.text(deep=False).strip() for node in tree.css("h2[id^=o-]")]
+    assert headings == ["Appearance", "Retention", "Logs and settings", "Hosts"]
+    actions = {(form.attributes["action"] or "").rpartition("/")[2] for form in tree.css("main form[method=post]")}
+    assert actions == {"appearance", "set-retention", "set-log-level", "set-config", "set-interval", "pause", "resume"}
+    commands = [form for form in tree.css("main form[method=post]") if form.attributes["action"] != "/appearance"]
+    assert all(form.css('input[name=back][value="/settings"]') for form in commands)
+
+
+def test_a_refused_setting_comes_back_to_the_settings_page(site: Site) -> None:
+    fields = {"back": "/settings", "raw": "none"}
+    answer = site.client.post("/operations/set-retention", data=fields)
+    assert answer.status_code == 400
+    tree = LexborHTMLParser(answer.text)
+    assert one(tree, "h1").text() == "Settings"
+    assert one(tree, "input[name=raw]").attributes["value"] == "none"
+    assert "whole number" in one(tree, "#e-set-retention-raw").text()
+
+
+def test_a_role_that_may_not_is_told_so_beside_the_form(site: Site) -> None:
+    site.fake.refuses_orders = 403
+    answer = site.client.post("/operations/pause", data={"back": "/settings", "hosts": "nas-01"})
+    assert answer.status_code == 403
+    assert "Nothing was done." in one(LexborHTMLParser(answer.text), "[role=alert]").text()
+
+
+def test_the_cost_of_the_retention_is_of_the_one_in_force(site: Site) -> None:
+    assert "What it costs" not in settings(site).css_first("main").text()  # type: ignore[union-attr]
+    ordered(site, "set-retention", raw="30")
+    # The preview was about 30 days; 60 are in force, at the rate that it measured.
+    site.fake.retention = RetentionBody(60, 180, 1825, 3650)
+    rows = {text(row.css("th")[0]): text(row) for row in settings(site).css("[aria-labelledby=o-retention] tbody tr")}
+    assert rows["Flows"] == "Flows 60 d 1.3 78.2"
+    assert rows["1 day"].endswith("2.6")
+
+
+def test_appearance_is_kept_and_shown(site: Site) -> None:
+    chosen = {"back": "/settings", "theme": "dark", "units": "bytes", "locale": "us", "zone": "Asia/Tokyo"}
+    answer = site.client.post("/appearance", data=chosen)
+    assert (answer.status_code, answer.headers["location"]) == (303, "/settings")
+    cookies = "; ".join(line.partition(";")[0].replace('"', "") for line in answer.headers.get_list("set-cookie"))
+    html = site.html("/settings", Cookie=cookies)
+    tree = LexborHTMLParser(html)
+    assert one(tree, "html").attributes["data-theme"] == "dark"
+    assert "Times in Asia/Tokyo (UTC+9)" in html
+    assert [node.attributes["value"] for node in tree.css(".appearance input[checked]")] == ["dark", "bytes"]
+    assert [node.text() for node in tree.css(".appearance option[selected]")] == [
+        "Asia/Tokyo",
+        "1,234.5 · Nov 19, 2026 · 2:05 PM",
+    ]
+    overview = site.html("/?range=24h", Cookie=cookies)
+    assert "MB/s, 5-minute means" in overview
+    assert "\u00a0PM</dd>" in overview or "\u00a0AM</dd>" in overview
+    cleared = site.client.post("/appearance", data={"zone": "automatic", "locale": "automatic"})
+    assert all("Max-Age=0" in line for line in cleared.headers.get_list("set-cookie"))

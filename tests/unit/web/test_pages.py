@@ -11,7 +11,18 @@ from selectolax.lexbor import LexborHTMLParser, LexborNode
 
 from tests.unit.web.conftest import Site
 
-PAGES = ("/", "/?range=24h", "/live", "/applications", "/domains", "/hosts", "/operations", "/login", "/nothing")
+PAGES = (
+    "/",
+    "/?range=24h",
+    "/live",
+    "/applications",
+    "/domains",
+    "/hosts",
+    "/operations",
+    "/settings",
+    "/login",
+    "/nothing",
+)
 
 
 def parse(html: str) -> LexborHTMLParser:
@@ -64,7 +75,16 @@ def test_every_page_has_one_title_and_headings_in_order(site: Site, path: str) -
 
 def test_every_link_leads_somewhere(site: Site) -> None:
     seen = set()
-    for path in ("/", "/applications", "/domains", "/hosts", "/operations", "/applications?page=2&sort=name"):
+    for path in (
+        "/",
+        "/live",
+        "/applications",
+        "/domains",
+        "/hosts",
+        "/operations",
+        "/settings",
+        "/applications?page=2&sort=name",
+    ):
         for link in parse(site.html(path)).css("a[href], link[href], script[src]"):
             address = link.attributes.get("href") or link.attributes.get("src") or ""
             seen.add(str(httpx.URL(f"http://site{path}").join(address).raw_path, "ascii"))

@@ -35,6 +35,7 @@ from netally.web.operations import (
     operations,
     order_command,
 )
+from netally.web.operations import settings as settings_page
 from netally.web.pages import overview
 from netally.web.proxy import api_proxy
 from netally.web.ranges import RangeError, server_zone
@@ -82,7 +83,7 @@ def create_app(settings: WebSettings | None = None, *, clock: Clock = wall_clock
         route_handlers=[
             overview, applications_page, application_page, domains_page, domain_page, hosts_page, host_page,
             live_page, live_stream, live_tree_stream, login_page, login, logout, appearance,
-            operations, order_command, command_page, confirm_preview, cancel_command, command_stream,
+            operations, settings_page, order_command, command_page, confirm_preview, cancel_command, command_stream,
             static_file, api_proxy, livez, readyz, metrics,
         ],
         lifespan=[api_connection],

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from netally.contracts.command_answers import CommandAnswer, CommandEventRow, CommandRow
+from netally.contracts.command_answers import CommandAnswer, CommandEventRow, CommandRow, RetentionBody
 from netally.contracts.commands import COMMANDS, FINAL_STATES
 from netally.web.figures import NBSP, Unit, amount, amount_unit, count, duration, in_unit, moment
 from netally.web.ledger_words import (
@@ -145,6 +145,10 @@ class Dropped(msgspec.Struct):
     bytes: int
     before: int | None = None
     oldest: int | None = None
+
+
+FOR_EVER_DAYS = 3650
+"""What is kept for ever is told for ten years."""
 
 
 class _Cost(msgspec.Struct):
@@ -426,11 +430,18 @@ def _dropped(row: CommandRow, tiers: dict[str, Dropped], zone: ZoneInfo, now: in
     return Detail(caption, columns, rows, foot)
 
 
-def costs(row: CommandRow) -> Detail | None:
-    """What the tiers take once they are as old as they may get."""
+def costs(row: CommandRow, retention: RetentionBody | None = None) -> Detail | None:
+    """What the tiers take once they are as old as they may get: by the command, or by another retention at its rate."""
     found = _read(row.result.get("costs"), list[_Cost])
     if not found:
         return None
+    if retention:
+        ages = {"raw": retention.raw, "1m": retention.minutes, "1h": retention.hours, "1d": retention.days}
+        found = [
+            _Cost(one.tier, one.bytes_per_day, ages[one.tier], one.bytes_per_day * (ages[one.tier] or FOR_EVER_DAYS))
+            for one in found
+            if one.tier in ages
+        ]
     a_day = amount_unit([one.bytes_per_day for one in found])
     full = amount_unit([*(one.bytes for one in found), sum(one.bytes for one in found)])
     return Detail(

@@ -22,7 +22,10 @@ def on_api_problem(request: AnyRequest, problem: ApiProblem) -> Response[str]:
     visit = visit_of(request)
     if problem.status == 401:
         return _signed_out(visit) if visit.partial else show_login(visit)
-    if problem.status in (400, 403, 404):
+    if problem.status == 403:
+        why = f"{problem.detail} Whoever runs this Netally can give out a token that may; sign in with it."
+        return _fault(visit, 403, "Your sign-in does not allow this.", why, again="/", words="Overview")
+    if problem.status in (400, 404):
         return _fault(visit, problem.status, "This request cannot be answered.", problem.detail)
     log.warning("api read failed", status=problem.status, detail=problem.detail, request_id=visit.request_id)
     if problem.status == 0:

@@ -1,4 +1,4 @@
-"""The operations page: every command as a form, the command's own page that follows it, and the ledger."""
+"""The operations page (every command as a form, and the ledger), the settings page, and a command's own page."""
 
 from __future__ import annotations
 
@@ -22,12 +22,14 @@ from netally.contracts.command_answers import (
     CommandsAnswer,
     ConfigAnswer,
     HostConfig,
+    RetentionBody,
 )
 from netally.contracts.commands import COMMANDS, FINAL_STATES
 from netally.web.api_client import ApiProblem
+from netally.web.appearance import LOCALES, UNITS, locale_of
 from netally.web.command_forms import FORMS, FormError, Refusal, field_of, order, text
 from netally.web.command_view import CommandView, Detail, command_view, costs, is_typed, size_words
-from netally.web.figures import NBSP, local
+from netally.web.figures import NBSP, STYLE, local
 from netally.web.ledger_words import (
     CACHE_WORDS,
     FORMAT_WORDS,
@@ -42,7 +44,7 @@ from netally.web.ledger_words import (
 from netally.web.live_page import RETRY_SECONDS, sse
 from netally.web.metrics import LIVE_STREAMS
 from netally.web.ranged_page import Part, settle
-from netally.web.ranges import DAY, HOUR
+from netally.web.ranges import DAY, HOUR, ZONES, find_zone
 from netally.web.rendering import render
 from netally.web.security import same_origin
 from netally.web.visits import AnyRequest, Visit, visit_of
@@ -112,32 +114,79 @@ async def _page(visit: Visit, refused: Refusal | None = None, status: int = 200)
     )
     if isinstance(recent, ApiProblem) and isinstance(config, ApiProblem):
         raise recent
-    latest = _latest(recent.commands if isinstance(recent, CommandsAnswer) else [])
-    last = {command: ledger_row(row, visit.zone, visit.now) for command, row in latest.items()}
-    waiting = [row for row in latest.values() if row.state == "waiting"]
+    context = _commanded(visit, recent, config)
+    last = context["last"]
     return visit.page(
         "operations.html.j2",
         "Operations",
         status=status,
         refused=refused,
-        key=secrets.token_hex(8),
-        zone=visit.zone.key,
+        back="",
         counts=_counts(recent),
-        unmanned=bool(waiting),
-        last=last,
-        fleet=_fleet(visit, latest),
         active=any(row.active for row in last.values()) or _any_active(ledger),
         ledger=_ledger(visit, ledger, name, state, before),
-        config=_config(config),
-        hosts=[host_line(host) for host in config.hosts] if isinstance(config, ConfigAnswer) else [],
         costs=_costs(recent.commands if isinstance(recent, CommandsAnswer) else []),
         tiers=TIER_WORDS,
         caches=CACHE_WORDS,
         formats=FORMAT_WORDS,
-        intervals=INTERVALS,
-        levels=LEVELS,
+        **context,
         **_last_day(visit),
     )
+
+
+def _commanded(visit: Visit, recent: CommandsAnswer | ApiProblem, config: ConfigAnswer | ApiProblem) -> dict[str, Any]:
+    """What the forms of ``_settings.html.j2`` need, and how the last command of each kind stands."""
+    latest = _latest(recent.commands if isinstance(recent, CommandsAnswer) else [])
+    return {
+        "key": secrets.token_hex(8),
+        "zone": visit.zone.key,
+        "unmanned": any(row.state == "waiting" for row in latest.values()),
+        "last": {command: ledger_row(row, visit.zone, visit.now) for command, row in latest.items()},
+        "fleet": _fleet(visit, latest),
+        "config": _config(config),
+        "hosts": [host_line(host) for host in config.hosts] if isinstance(config, ConfigAnswer) else [],
+        "intervals": INTERVALS,
+        "levels": LEVELS,
+    }
+
+
+@get("/settings", include_in_schema=False)
+async def settings(request: AnyRequest) -> Response[str]:
+    return await _settings(visit_of(request))
+
+
+async def _settings(visit: Visit, refused: Refusal | None = None, status: int = 200) -> Response[str]:
+    """Appearance, which is the browser's own, works whatever the API says; the rest are commands."""
+    api, reader = visit.api, visit.reader
+    recent, config = await api.together(
+        asyncio.gather(settle(api.commands(reader, limit=RECENT_ROWS)), settle(api.config(reader)))
+    )
+    cookies = visit.request.cookies
+    rows = recent.commands if isinstance(recent, CommandsAnswer) else []
+    return visit.page(
+        "settings.html.j2",
+        "Settings",
+        status=status,
+        refused=refused,
+        back="/settings",
+        costs=_costs_now(rows, config.retention) if isinstance(config, ConfigAnswer) else None,
+        units=UNITS,
+        unit="bytes" if STYLE.get().rates_in_bytes else "bits",
+        locales=LOCALES,
+        locale=cookies["locale"] if cookies.get("locale") in LOCALES else "automatic",
+        locale_found=locale_of(visit.request.headers.get("accept-language", "")),
+        zones=ZONES,
+        zone_chosen=visit.zone.key if find_zone(cookies.get("zone", "").replace("%2F", "/")) else "automatic",
+        **_commanded(visit, recent, config),
+    )
+
+
+def _costs_now(rows: Sequence[CommandRow], retention: RetentionBody | None) -> Detail | None:
+    """What the retention in force costs, at the rate that the newest preview or change of it measured."""
+    for row in rows:
+        if row.name == "set-retention" and row.state == "succeeded" and retention and (found := costs(row, retention)):
+            return found
+    return None
 
 
 def _latest(rows: Sequence[CommandRow]) -> dict[str, CommandRow]:
@@ -216,20 +265,21 @@ async def order_command(request: AnyRequest, name: FromPath[str], data: Form) ->
     if name not in FORMS:
         raise NotFoundException
     fields = {key[:40]: value[:2000] for key, value in data.items()}
+    show = _settings if fields.get("back") == "/settings" else _page
     try:
         wanted = order(name, fields, visit.zone)
     except FormError as error:
-        return await _page(visit, Refusal(name, error.field, str(error), fields), 400)
+        return await show(visit, Refusal(name, error.field, str(error), fields), 400)
     try:
         row = await _ordered(visit, wanted)
     except ApiProblem as problem:
-        if problem.status not in (400, 409, 422, 503):
+        if problem.status not in (400, 403, 409, 422, 503):
             raise
         field = field_of(name, problem.parameter) if problem.parameter else ""
-        return await _page(visit, Refusal(name, field, problem.detail, fields, problem.command), problem.status)
+        return await show(visit, Refusal(name, field, problem.detail, fields, problem.command), problem.status)
     if row.state == "failed" and row.field:
         # Only the aggregator could tell, but still within the time that the form waited.
-        return await _page(visit, Refusal(name, field_of(name, row.field), sentence(row.message), fields, row.id), 400)
+        return await show(visit, Refusal(name, field_of(name, row.field), sentence(row.message), fields, row.id), 400)
     return Redirect(f"/operations/commands/{row.id}", status_code=303)
 
 
@@ -283,7 +333,7 @@ async def confirm_preview(request: AnyRequest, identity: FromPath[str], data: Fo
     try:
         row = await _ordered(visit, wanted)
     except ApiProblem as problem:
-        if problem.status not in (400, 409, 422, 503):
+        if problem.status not in (400, 403, 409, 422, 503):
             raise
         return _command_page(visit, answer, status=problem.status, problem=problem.detail)
     return Redirect(f"/operations/commands/{row.id}", status_code=303)

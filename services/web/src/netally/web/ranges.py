@@ -34,6 +34,9 @@ SHORTEST = MINUTE
 LONGEST = 10 * 365 * DAY
 
 _ZONES = available_timezones()
+_REGIONS = ("Africa", "America", "Antarctica", "Asia", "Atlantic", "Australia", "Europe", "Indian", "Pacific")
+ZONES = ["UTC", *sorted(name for name in _ZONES if name.startswith(tuple(f"{region}/" for region in _REGIONS)))]
+"""Zones to choose from: those of places, without the old names."""
 
 
 class RangeError(ValueError):

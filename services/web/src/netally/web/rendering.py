@@ -30,6 +30,7 @@ NAVIGATION = (
     Entry("/domains", "Domains", "d"),
     Entry("/hosts", "Hosts", "h"),
     Entry("/operations", "Operations", "p"),
+    Entry("/settings", "Settings", "s"),
 )
 """Pages that exist, in the order of the menu."""
 
