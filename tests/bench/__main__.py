@@ -36,7 +36,7 @@ def run(name: str) -> list[dict[str, Any]]:
 def table(lines: Iterable[dict[str, Any]]) -> str:
     rows = [("", "value", "unit", "ratio", "against")]
     for line in lines:
-        value = f"{line['value']:,}" if isinstance(line["value"], int | float) else str(line["value"])
+        value = f"{line['value']:,}" if isinstance(line["value"], int | float) else line["value"] or "not measured"
         rows.append((line["name"], value, line["unit"], str(line["ratio"] or ""), line["against"] or ""))
     widths = [max(len(row[column]) for row in rows) for column in range(5)]
     return "\n".join(

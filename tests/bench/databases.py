@@ -27,7 +27,7 @@ CreateDatabase = Callable[[], Awaitable[str]]
 @asynccontextmanager
 async def database_server() -> AsyncIterator[CreateDatabase]:
     given = os.environ.get("NETALLY_BENCH_URL")
-    async with _beside(given) if given else _of_our_own() as create:
+    async with beside(given) if given else _of_our_own() as create:
         yield create
 
 
@@ -45,7 +45,8 @@ async def _of_our_own() -> AsyncIterator[CreateDatabase]:
 
 
 @asynccontextmanager
-async def _beside(given: str) -> AsyncIterator[CreateDatabase]:
+async def beside(given: str) -> AsyncIterator[CreateDatabase]:
+    """Databases on the server of a URL; TimescaleDB's when the named database is."""
     connection = await asyncpg.connect(given)
     timescale = await connection.fetchval("SELECT count(*) FROM pg_extension WHERE extname = 'timescaledb'")
     made: list[str] = []

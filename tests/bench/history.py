@@ -1,37 +1,37 @@
 """What a year of history costs: query times, refresh, bytes a row in the columnstore, and how soon a row is seen.
 
 The year: 12 months of daily rows of 20 hosts, 60 applications and 5,000 domains with Zipf's order of both, 3 million
-rows (ten times that with ``NETALLY_BENCH_LARGE=1``, for the curve); made in the database from a fixed seed. Queries are
-SQL, one client, the median of 15 after two to warm up; the peer is one bare scan of the same rows.
+rows (and a tenth of the hosts; ten times them with ``NETALLY_BENCH_LARGE=1``, for the curve: some 10 GB of disk); made
+in the database from a fixed seed. Queries are SQL, one client, the median of 15 after two to warm up; the peer is one
+bare scan of the same rows.
 
-On PostgreSQL of the lock file, or on the TimescaleDB that ``NETALLY_TEST_TIMESCALE_URL`` names. Without it, the
-columnstore is measured on the engine of the tests: bytes are the same there, times are not and are left out.
+On PostgreSQL of the lock file, or on the server that ``NETALLY_BENCH_URL`` names, PostgreSQL or TimescaleDB; and on the
+TimescaleDB that ``NETALLY_TEST_TIMESCALE_URL`` names as well. Without either, nothing is said of times on TimescaleDB,
+and its columnstore is measured on the engine of the tests: bytes are the same there.
 """
 
 from __future__ import annotations
 
-import asyncio
 import os
 import random
-import shutil
 import statistics
-import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any
 
 import asyncpg
 
 from netally.aggregator.maintenance import Maintenance
 from netally.store import backend, rollups, tables
+from netally.store.database import open_pool
+from netally.store.migrate import migrate
 from netally.store.partitions import DayPartitions, days_of
 from netally.store.retention import Ages
 from netally.store.tiers import DAY, HOUR, MINUTE, SECOND, floor
-from tests.services import PostgresServer
+from tests.bench.databases import CreateDatabase, beside, database_server
 from tests.timescale.fixtures import ZONE, HistoryDatabases
-from tests.timescale.server import NativeServer, engine_server
+from tests.timescale.server import engine_server
 
 NOW = 1_795_343_400_000
 """2026-11-22T10:30:00Z."""
@@ -93,24 +93,22 @@ QUERIES = {
 """Name → most milliseconds wanted, statement, days of the range."""
 
 
-def line(name: str, value: float, unit: str, against: str | None, ratio: float | None, workload: str) -> dict[str, Any]:
+def line(
+    name: str, value: float | None, unit: str, against: str | None, ratio: float | None, workload: str
+) -> dict[str, Any]:
     return {"name": name, "value": value, "unit": unit, "against": against, "ratio": ratio, "workload": workload}
 
 
 @asynccontextmanager
-async def _databases() -> AsyncIterator[HistoryDatabases]:
-    if given := os.environ.get("NETALLY_TEST_TIMESCALE_URL"):
-        yield HistoryDatabases(NativeServer(given))
-        return
-    directory = Path(tempfile.mkdtemp(prefix="netally-bench-"))
-    directory.chmod(0o755)
-    server = PostgresServer(directory)
+async def _migrated(create: CreateDatabase) -> AsyncIterator[tuple[asyncpg.Pool, str]]:
+    """A pool on a new database, and its backend. Dropped with its server's others."""
+    settings = HistoryDatabases.settings(await create())
+    made = await migrate(settings, ZONE.key)
+    pool = await open_pool(settings, "bench")
     try:
-        await asyncio.to_thread(server.start)
-        yield HistoryDatabases(server)
+        yield pool, made.backend
     finally:
-        server.stop()
-        shutil.rmtree(directory, ignore_errors=True)
+        await pool.close()
 
 
 def raw_rows(count: int, start: int, seed: int = 5) -> Iterator[tuple[object, ...]]:
@@ -157,9 +155,10 @@ async def _fill_days(connection: asyncpg.Connection, kind: str, days: int, hosts
             "SELECT format('%I.%I', materialization_hypertable_schema, materialization_hypertable_name)"
             " FROM timescaledb_information.continuous_aggregates WHERE view_name = 'flow_1d'"
         )
-    await connection.execute("SELECT setseed(0.5)")
     text = FILL_DAYS.format(target=target, days=days, hosts=hosts, apps=APPS, domains=DOMAINS)
-    await connection.execute(text, today - DAY)
+    async with _without_indexes(connection, target if kind == "postgresql" else None):
+        await connection.execute("SELECT setseed(0.5)")
+        await connection.execute(text, today - DAY)
     if kind == "timescaledb":
         # What a refresh would have written: the aggregate is stored up to today.
         await connection.execute(
@@ -175,6 +174,17 @@ async def _fill_days(connection: asyncpg.Connection, kind: str, days: int, hosts
     await connection.execute("VACUUM ANALYZE" if kind == "postgresql" else "ANALYZE")
 
 
+@asynccontextmanager
+async def _without_indexes(connection: asyncpg.Connection, table: str | None) -> AsyncIterator[None]:
+    """Makes a table's indexes anew afterwards, which is quicker than row by row."""
+    found = await connection.fetch("SELECT indexname, indexdef FROM pg_indexes WHERE tablename = $1", table)
+    for row in found:
+        await connection.execute(f'DROP INDEX "{row["indexname"]}"')
+    yield
+    for row in found:
+        await connection.execute(row["indexdef"])
+
+
 async def _median(connection: asyncpg.Connection, statement: str, *arguments: object) -> float:
     """Milliseconds."""
     took = []
@@ -185,21 +195,19 @@ async def _median(connection: asyncpg.Connection, statement: str, *arguments: ob
     return statistics.median(took[2:])
 
 
-async def _queries(databases: HistoryDatabases, hosts: int) -> list[dict[str, Any]]:
+async def _queries(create: CreateDatabase, hosts: int) -> list[dict[str, Any]]:
     rows = DAYS * hosts * DAILY_ROWS_OF_A_HOST
-    workload = (
-        f"about {rows:,} daily rows, {hosts} hosts, {APPS} applications, {DOMAINS:,} domains; {databases.backend}"
-    )
     lines = []
-    async with databases.pool() as pool, rollups.exclusive(pool) as connection:
+    async with _migrated(create) as (pool, kind), rollups.exclusive(pool) as connection:
         assert connection is not None
-        await _fill_days(connection, databases.backend, DAYS, hosts)
+        workload = f"about {rows:,} daily rows, {hosts} hosts, {APPS} applications, {DOMAINS:,} domains; {kind}"
+        await _fill_days(connection, kind, DAYS, hosts)
         bare = await _median(connection, "SELECT sum(bytes_in) FROM flow_1d")
         for name, (wanted, statement, days) in QUERIES.items():
             took = await _median(connection, statement, NOW - days * DAY, NOW)
             lines.append(
                 line(
-                    f"history {name}, {rows / 1e6:.1f} million rows",
+                    f"history {name}, {rows / 1e6:.1f} million rows, {kind}",
                     round(took, 1),
                     "ms",
                     f"bare scan, {bare:.0f} ms; wanted at 3 million rows: {wanted} ms",
@@ -210,11 +218,11 @@ async def _queries(databases: HistoryDatabases, hosts: int) -> list[dict[str, An
     return lines
 
 
-async def _refresh(databases: HistoryDatabases) -> list[dict[str, Any]]:
-    workload = f"{RAW_ROWS:,} raw rows; {databases.backend}"
+async def _refresh(create: CreateDatabase) -> list[dict[str, Any]]:
     start = NOW - 3 * HOUR
-    async with databases.pool() as pool:
-        await DayPartitions(pool, databases.backend).ensure(days_of((start, NOW)))
+    async with _migrated(create) as (pool, kind):
+        workload = f"{RAW_ROWS:,} raw rows; {kind}"
+        await DayPartitions(pool, kind).ensure(days_of((start, NOW)))
         async with rollups.exclusive(pool) as connection:
             assert connection is not None
             await tables.copy(connection, tables.FLOW, raw_rows(RAW_ROWS, start))
@@ -233,7 +241,7 @@ async def _refresh(databases: HistoryDatabases) -> list[dict[str, Any]]:
             rate = RAW_ROWS / (time.perf_counter() - began)
         lines = [
             line(
-                "refresh of minutes",
+                f"refresh of minutes, {kind}",
                 round(rate),
                 "raw rows/s",
                 f"bare GROUP BY into a table, {bare:,.0f} rows/s; wanted: 80,000",
@@ -241,11 +249,11 @@ async def _refresh(databases: HistoryDatabases) -> list[dict[str, Any]]:
                 f"{workload}, {done.rows:,} rows written",
             )
         ]
-        lines += await _visible(pool, workload)
+        lines += await _visible(pool, workload, kind)
     return lines
 
 
-async def _visible(pool: asyncpg.Pool, workload: str) -> list[dict[str, Any]]:
+async def _visible(pool: asyncpg.Pool, workload: str, kind: str) -> list[dict[str, Any]]:
     """From the commit of a row of a stored minute to its being seen there, one turn of the maintenance in between."""
     clock = NOW
     maintenance = Maintenance(Ages, lambda: clock)
@@ -263,7 +271,7 @@ async def _visible(pool: asyncpg.Pool, workload: str) -> list[dict[str, Any]]:
     worst = max(took)
     return [
         line(
-            "a late row seen in its minute after",
+            f"a late row seen in its minute after, {kind}",
             round(worst, 3),
             "s",
             "one turn of the maintenance, each 2 s; wanted with the pause: 5 s",
@@ -273,9 +281,9 @@ async def _visible(pool: asyncpg.Pool, workload: str) -> list[dict[str, Any]]:
     ]
 
 
-async def _columnstore(databases: HistoryDatabases, suffix: str) -> list[dict[str, Any]]:
+async def _columnstore(create: CreateDatabase, suffix: str) -> list[dict[str, Any]]:
     lines = []
-    async with databases.pool() as pool, rollups.exclusive(pool) as connection:
+    async with _migrated(create) as (pool, _), rollups.exclusive(pool) as connection:
         assert connection is not None
         start = NOW - 5 * DAY
         await tables.copy(connection, tables.FLOW, raw_rows(RAW_ROWS // 2, start))
@@ -301,18 +309,28 @@ async def _columnstore(databases: HistoryDatabases, suffix: str) -> list[dict[st
     return lines
 
 
-async def measure() -> list[dict[str, Any]]:
-    """Lines of the bench table: name, value, unit, against, ratio, workload."""
+async def _times(create: CreateDatabase) -> list[dict[str, Any]]:
     lines: list[dict[str, Any]] = []
-    async with _databases() as databases:
-        curve = [HOSTS // 10, HOSTS]
-        if os.environ.get("NETALLY_BENCH_LARGE"):
-            curve.append(HOSTS * 10)
-        for hosts in curve:
-            lines += await _queries(databases, hosts)
-        lines += await _refresh(databases)
-        if databases.backend == "timescaledb":
-            return lines + await _columnstore(databases, "TimescaleDB")
+    curve = [HOSTS // 10, HOSTS]
+    if os.environ.get("NETALLY_BENCH_LARGE"):
+        curve.append(HOSTS * 10)
+    for hosts in curve:
+        lines += await _queries(create, hosts)
+    return lines + await _refresh(create)
+
+
+async def measure() -> list[dict[str, Any]]:
+    """Lines of the bench table: name, value, unit, against, ratio, workload. A value of None was not measured."""
+    async with database_server() as create:
+        lines = await _times(create)
+        async with _migrated(create) as (_, kind):
+            pass
+        if kind == "timescaledb":
+            return lines + await _columnstore(create, "TimescaleDB")
+    if given := os.environ.get("NETALLY_TEST_TIMESCALE_URL"):
+        async with beside(given) as create:
+            return lines + await _times(create) + await _columnstore(create, "TimescaleDB")
+    why = "needs a TimescaleDB, named by NETALLY_BENCH_URL or NETALLY_TEST_TIMESCALE_URL"
+    lines.append(line("history and refresh, timescaledb", None, "", why, None, ""))
     with engine_server() as server:
-        lines += await _columnstore(HistoryDatabases(server), "TimescaleDB 2.23 compiled to WebAssembly")
-    return lines
+        return lines + await _columnstore(server.create_database, "TimescaleDB 2.23 compiled to WebAssembly")

@@ -366,6 +366,45 @@ async def test_a_refresh_that_is_killed_is_done_by_the_next(postgres_databases: 
         assert await wrong(pool, history) == {}
 
 
+async def test_a_refresh_stores_one_state_of_all_relations(
+    postgres_databases: HistoryDatabases, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    history = History(ZONE)
+    at = NOW - 10 * MINUTE
+    rewrite_relation = backend.rewrite_relation
+    async with postgres_databases.pool() as pool:
+        await history.write(pool, "postgresql", [FlowRow(at)], [CoverageRow(at)], [TallyRow(at)])
+
+        async def meanwhile_a_batch(
+            connection: asyncpg.Connection, kind: str, relation: str, start: int, end: int
+        ) -> int:
+            written = await rewrite_relation(connection, kind, relation, start, end)
+            if relation == "flow_1m" and start <= at < end:
+                later = at + 5 * SECOND
+                await history.write(pool, "postgresql", [FlowRow(later)], [CoverageRow(later)], [TallyRow(later)])
+            return written
+
+        with monkeypatch.context() as patch:
+            patch.setattr(backend, "rewrite_relation", meanwhile_a_batch)
+            await remake(pool, "1m", at, at + MINUTE, NOW)
+        # All of them without the batch that came between: else bytes and their causes would not add up until the next.
+        for relation in ("flow_1m", "tally_1m"):
+            assert await pool.fetchval(f"SELECT sum(bytes_in) FROM {relation}") == 1_500, relation
+        assert await pool.fetchval("SELECT sum(measured_ms) FROM coverage_1m") == 5_000
+        await catch_up(pool, NOW)
+        assert await wrong(pool, history) == {}
+
+
+async def test_every_rollup_is_read_in_parallel(postgres_databases: HistoryDatabases) -> None:
+    async with postgres_databases.pool() as pool, pool.acquire() as connection:
+        for name in ("parallel_setup_cost", "parallel_tuple_cost", "min_parallel_table_scan_size"):
+            await connection.execute(f"SET {name} = 0")
+        for tier in TIERS:
+            for relation in tier.relations:
+                plan = await connection.fetch(f"EXPLAIN SELECT count(*) FROM {relation}")
+                assert any("Parallel Append" in row[0] for row in plan), relation
+
+
 async def test_one_maintains_the_history_at_a_time(postgres_databases: HistoryDatabases) -> None:
     async with postgres_databases.pool() as pool:
         async with exclusive(pool) as first, exclusive(pool) as second:
