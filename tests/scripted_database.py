@@ -15,7 +15,13 @@ from netally.store.counted import Counted
 class ScriptedDatabase:
     def __init__(self, zone: str = "UTC", **statements: list[dict[str, Any]]) -> None:
         self.zone = ZoneInfo(zone)
-        self.statements = {"coverage_by_host": [], "coverage_by_bucket": [], "tiers_held": [], **statements}
+        self.statements = {
+            "coverage_by_host": [],
+            "coverage_by_bucket": [],
+            "tiers_held": [],
+            "refused": [],
+            **statements,
+        }
         self.asked: dict[str, dict[str, Any]] = {}
         self.counted: dict[str, Counted | None] = {}
         self.reads = 0
@@ -55,6 +61,7 @@ def make_fleet_row(number: int, name: str, **changes: Any) -> dict[str, Any]:
         "lost_batches": 0,
         "ring_drops": 0,
         "interfaces": "[]",
+        "clock_offset_ms": None,
         "complete_until": 995_000,
         "heard_at": 1_000_000,
         **changes,

@@ -3,6 +3,7 @@ from __future__ import annotations
 from netally.api.hosts import hosts
 from netally.api.reading import Asking
 from netally.api.visible import EVERY_HOST
+from netally.contracts.queries import RefusedSum
 from tests.scripted_database import ScriptedDatabase, make_fleet_row
 
 NOW = 1_000_000_000_000
@@ -12,7 +13,7 @@ INTERFACES = (
 )
 NEVER: dict[str, None] = dict.fromkeys(
     ("mode", "mode_reason", "version", "interval_seconds", "paused", "reported_at", "spool_batches", "lost_batches",
-     "ring_drops", "interfaces", "complete_until", "heard_at")
+     "ring_drops", "interfaces", "clock_offset_ms", "complete_until", "heard_at")
 )  # fmt: skip
 
 
@@ -47,3 +48,21 @@ async def test_only_the_asked_hosts_are_listed() -> None:
     database = ScriptedDatabase(fleet=[make_fleet_row(1, "a"), make_fleet_row(2, "b")], sums_by=[])
     answer = await hosts.fn(asked=Asking(database.as_database(), lambda: 10**12, EVERY_HOST, hosts=["b"]))
     assert [row.name for row in answer.hosts] == ["b"]
+
+
+async def test_a_host_tells_how_far_its_clock_is_off_and_what_was_refused() -> None:
+    database = ScriptedDatabase(
+        fleet=[make_fleet_row(1, "a", clock_offset_ms=-90_000), make_fleet_row(2, "b")],
+        sums_by=[],
+        refused=[
+            {"host_id": 1, "reason": "future", "rows": 3, "bytes": 900},
+            {"host_id": 1, "reason": "too_old", "rows": 1, "bytes": 60},
+            {"host_id": 9, "reason": "invalid", "rows": 1, "bytes": 0},
+        ],
+    )
+    answer = await hosts.fn(asked=Asking(database.as_database(), lambda: NOW, EVERY_HOST))
+    assert [(row.clock_offset_ms, row.refused) for row in answer.hosts] == [
+        (-90_000, [RefusedSum("future", 3, 900), RefusedSum("too_old", 1, 60)]),
+        (None, []),
+    ]
+    assert database.asked["refused"]["since"] <= NOW

@@ -14,8 +14,9 @@ from netally.contracts.queries import (
     HostBandwidth,
     HostRow,
     Meta,
+    RefusedSum,
 )
-from netally.web.tables import applications_table, coverage, domains_table, host_list, users_words
+from netally.web.tables import applications_table, coverage, domains_table, host_list, lost_words, users_words
 
 UTC = ZoneInfo("UTC")
 NOW = 1_795_305_600_000
@@ -105,6 +106,16 @@ def test_hosts_come_worst_first_and_say_why_they_do_not_move() -> None:
         ("silent", "1 never reported"),
         ("silent", "1 silent"),
     ]
+
+
+def test_a_host_that_is_refused_or_has_a_wrong_clock_says_so() -> None:
+    refused = [RefusedSum("future", 7, 1), RefusedSum("invalid", 1, 1), RefusedSum("too_old", 2, 1)]
+    assert (
+        lost_words(make_host("a", refused=refused, clock_offset_ms=-90_000))
+        == "3 rows refused, clock 1\u00a0min\u00a030\u00a0s behind"
+    )
+    assert lost_words(make_host("a", clock_offset_ms=7_000)) == "clock 7\u00a0s ahead"
+    assert lost_words(make_host("a", clock_offset_ms=4_900)) == ""
 
 
 def test_coverage_marks_lower_bounds_missing_hosts_and_old_figures() -> None:

@@ -240,6 +240,15 @@ class DomainsAnswer(msgspec.Struct, frozen=True):
     meta: Meta
 
 
+class RefusedSum(msgspec.Struct, frozen=True):
+    """What of a host was not stored as it came."""
+
+    reason: str
+    """``too_old`` and ``invalid``: refused, so these bytes are in no figure. ``future``: moved into the present."""
+    rows: int
+    bytes: int
+
+
 class HostRow(msgspec.Struct, frozen=True):
     id: int
     name: str
@@ -259,6 +268,10 @@ class HostRow(msgspec.Struct, frozen=True):
     lost_batches: int
     ring_drops: int
     interfaces: list[str]
+    clock_offset_ms: int | None = None
+    """By how much its clock is ahead of the bus's, as of its last report; null when not known."""
+    refused: list[RefusedSum] = []
+    """Since the day (UTC) in which the range begins, by when it came in; by reason."""
 
 
 class HostsAnswer(msgspec.Struct, frozen=True):

@@ -30,6 +30,7 @@ from netally.contracts.queries import (
     HostsAnswer,
     InterfaceConservation,
     InterfaceRow,
+    RefusedSum,
     SettingsState,
 )
 from netally.store.filters.tree import Everything
@@ -63,6 +64,9 @@ async def _host_rows(reading: Reading, span: ranges.TimeRange, rows: list[Any]) 
         row["id"]: (row["bytes_in"], row["bytes_out"])
         for row in await reading.rows("sums_by", counted, dimension="host")
     }
+    refused: dict[int, list[RefusedSum]] = defaultdict(list)
+    for one in await reading.rows("refused", hosts=[row["id"] for row in rows], since=span.start):
+        refused[one["host_id"]].append(RefusedSum(one["reason"], one["rows"], one["bytes"]))
     return [
         HostRow(
             id=row["id"],
@@ -81,6 +85,8 @@ async def _host_rows(reading: Reading, span: ranges.TimeRange, rows: list[Any]) 
             lost_batches=row["lost_batches"] or 0,
             ring_drops=row["ring_drops"] or 0,
             interfaces=[found.name for found in _interfaces.decode(row["interfaces"] or "[]") if found.captured],
+            clock_offset_ms=row["clock_offset_ms"],
+            refused=refused.get(row["id"], []),
         )
         for row in rows
     ]

@@ -32,6 +32,9 @@ from netally.web.figures import (
     shares,
 )
 
+CLOCK_TOLERANCE_MS = 5_000
+"""What a clock may be off before it is worth a word: the aggregator warns beyond it, too."""
+
 SOURCES = {
     "extension": "browser",
     "tls_sni": "TLS",
@@ -376,14 +379,19 @@ def _rank(state: str) -> int:
 
 
 def lost_words(host: HostRow) -> str:
-    """``2 batches lost, 1 packet dropped``; empty when nothing is missing."""
+    """``2 batches lost, 1 packet dropped, clock 90 s ahead``; empty when nothing is missing or wrong."""
+    refused = sum(one.rows for one in host.refused if one.reason != "future")
     counts = ((host.lost_batches, "batch", "es", "lost"), (host.ring_drops, "packet", "s", "dropped"))
-    waiting = ((host.spool_batches, "batch", "es", "waiting"),)
-    return ", ".join(
+    waiting = ((refused, "row", "s", "refused"), (host.spool_batches, "batch", "es", "waiting"))
+    words = [
         f"{count(number)} {noun}{plural if number != 1 else ''} {fate}"
         for number, noun, plural, fate in (*counts, *waiting)
         if number
-    )
+    ]
+    offset = host.clock_offset_ms or 0
+    if abs(offset) > CLOCK_TOLERANCE_MS:
+        words.append(f"clock {duration(abs(offset) / 1000)} {'ahead' if offset > 0 else 'behind'}")
+    return ", ".join(words)
 
 
 class Coverage(msgspec.Struct, frozen=True):

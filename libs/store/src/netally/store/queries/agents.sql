@@ -41,9 +41,9 @@ ORDER BY agent.host_id;
 SELECT host_id, clock_offset_ms FROM agent WHERE clock_offset_ms IS NOT NULL ORDER BY host_id;
 
 -- name: refused
--- What was refused or moved in time since a day (of receipt, UTC), by host and reason: too_old, future, invalid.
+-- What of these hosts was refused or moved in time since a day (of receipt, UTC), by reason: too_old, future, invalid.
 SELECT host_id, reason, sum(rows)::bigint AS rows, sum(bytes)::bigint AS bytes
 FROM refused
-WHERE day >= (:since::timestamptz AT TIME ZONE 'UTC')::date
+WHERE host_id = ANY (:hosts::integer[]) AND day >= (:since::timestamptz AT TIME ZONE 'UTC')::date
 GROUP BY host_id, reason
 ORDER BY host_id, reason;

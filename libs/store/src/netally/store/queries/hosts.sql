@@ -5,7 +5,7 @@
 -- caller may see, null is for all.
 SELECT host.id, host.name, host.kind, agent.mode, agent.mode_reason, agent.version, agent.interval_seconds,
        agent.paused, agent.reported_at, agent.spool_batches, agent.lost_batches, agent.ring_drops,
-       agent.interfaces::text AS interfaces, committed.complete_until,
+       agent.interfaces::text AS interfaces, agent.clock_offset_ms, committed.complete_until,
        greatest(agent.received_at, committed.updated_at) AS heard_at
 FROM host
 LEFT JOIN agent ON agent.host_id = host.id
