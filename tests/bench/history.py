@@ -48,6 +48,8 @@ FROM (SELECT $1::timestamptz - n * interval '1 day' AS bucket FROM generate_seri
      generate_series(1, {hosts}) AS host, generate_series(1, {domains}) AS domain
 -- In terms of all three, else it would be decided once a domain.
 WHERE random() < 80.0 / (domain + 0 * host + 0 * extract(day FROM day.bucket))
+-- As they are stored: a day after the other.
+ORDER BY day.bucket
 """
 """A host uses the 80 commonest domains every day and the others the less the rarer they are: 411 a day."""
 DAILY_ROWS_OF_A_HOST = 411

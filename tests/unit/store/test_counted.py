@@ -77,4 +77,4 @@ async def test_the_rows_take_the_place_of_counted_and_names_become_ids_before() 
 async def test_a_statement_that_does_not_read_them_is_a_mistake() -> None:
     connection: Any = Asked()
     with pytest.raises(TypeError, match="does not read counted rows"):
-        await fetch(connection, "fleet", counted())
+        await fetch(connection, "deployment", counted())
