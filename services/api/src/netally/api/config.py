@@ -13,6 +13,7 @@ from netally.api.command_bus import ADVICE, BUS_TROUBLE, CommandBus
 from netally.api.commands import ACCEPTED, ORDER_PROBLEMS, IdempotencyKey, Wait, answer, with_times
 from netally.api.database import Database
 from netally.api.problems import QUERY_PROBLEMS, unavailable
+from netally.api.visible import VisibleHosts
 from netally.bus import settings_bucket, subjects
 from netally.contracts.command_answers import (
     AggregateBody,
@@ -118,11 +119,15 @@ async def change(
 
 
 @get("/api/config", summary="Settings, wanted and actual", responses=QUERY_PROBLEMS)
-async def show(command_bus: NamedDependency[CommandBus], database: NamedDependency[Database]) -> ConfigAnswer:
+async def show(
+    command_bus: NamedDependency[CommandBus],
+    database: NamedDependency[Database],
+    visible: NamedDependency[VisibleHosts],
+) -> ConfigAnswer:
     """Of the aggregator, the API and every host that has reported."""
     js = command_bus.client().jetstream()
     async with database.read(ADVICE) as (rows, _):
-        agents = await rows("agents_to_command")
+        agents = [row for row in await rows("agents_to_command") if visible.sees(row["name"])]
     try:
         own = (await settings_bucket.read(js, subjects.service_settings_key("aggregator"), AggregatorConfig))[0]
         api = (await settings_bucket.read(js, subjects.service_settings_key("api"), ServiceConfig))[0]

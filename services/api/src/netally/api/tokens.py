@@ -30,7 +30,7 @@ from netally.contracts.access import NewToken, TokenOrder, TokenRow, TokensAnswe
 from netally.contracts.command_answers import CommandRow
 from netally.contracts.queries import Session
 
-START_WITHIN = 10.0
+START_WITHIN = 5.0
 """Seconds an aggregator has to begin; after that nothing is done, as nobody would have the secret."""
 
 
@@ -58,7 +58,7 @@ async def create(
         {name: value for name, value in arguments.items() if value is not None},
         by=request.auth,
         deadline=clock() + int(START_WITHIN * 1000),
-        wait=START_WITHIN + 5,
+        wait=START_WITHIN + 3,
     )
     _check(row)
     async with database.read(ADVICE) as (rows, _):
