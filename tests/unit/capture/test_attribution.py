@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
+import subprocess
+import sys
 from collections.abc import Collection, Iterator
+from pathlib import Path
 
 import pytest
 from scapy.layers.dns import DNS, DNSQR, DNSRR
@@ -161,6 +165,62 @@ def test_an_accepted_connection_that_is_gone_belongs_to_its_listener(machine: Ma
         assert machine.table.process[slot] is None
         machine.attribution.settle(1.0)
         assert machine.table.process[slot] is not None
+
+
+SHARER = """
+import socket, sys
+kind = socket.SOCK_STREAM if sys.argv[1] == "6" else socket.SOCK_DGRAM
+with socket.socket(type=kind) as sock:
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    sock.bind(("127.0.0.1", int(sys.argv[2])))
+    if kind == socket.SOCK_STREAM:
+        sock.listen()
+    print("ready", flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.mark.parametrize("kind", [socket.SOCK_STREAM, socket.SOCK_DGRAM])
+@pytest.mark.parametrize("shared", [False, True])
+def test_a_port_that_two_programs_share_names_neither(
+    machine: Machine, tmp_path: Path, kind: socket.SocketKind, shared: bool
+) -> None:
+    protocol = 6 if kind == socket.SOCK_STREAM else 17
+    with socket.socket(type=kind) as ours, contextlib.ExitStack() as stack:
+        ours.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        ours.bind(("127.0.0.1", 0))
+        port = ours.getsockname()[1]
+        if kind == socket.SOCK_STREAM:
+            ours.listen()
+        if shared:
+            script = tmp_path / "other.py"
+            script.write_text(SHARER)
+            other = stack.enter_context(
+                subprocess.Popen(
+                    [sys.executable, script, str(protocol), str(port)],
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    text=True,
+                )
+            )
+            assert other.stdout is not None
+            assert other.stdout.readline() == "ready\n"
+        machine.attribution.sweep(1.0, force=True)
+        transport = TCP(sport=50_000, dport=port) if protocol == 6 else UDP(sport=50_000, dport=port)
+        slot = machine.count(IP(src=PEER, dst="127.0.0.1") / transport, outgoing=False)
+        machine.attribution.sweep(1.0)
+        machine.attribution.settle(1.0)
+    assert (machine.table.process[slot] is None) == shared
+
+
+def test_who_listens_on_a_port_now_is_not_who_connected_from_it(machine: Machine) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        machine.attribution.sweep(1.0, force=True)
+        gone = IP(src="127.0.0.1", dst=PEER) / TCP(sport=port, dport=443, flags="S")
+        slot = machine.count(gone, outgoing=True)
+        machine.attribution.settle(1.0)
+    assert machine.table.process[slot] is None
 
 
 def test_listeners_are_known_and_udp_clients_are_none(machine: Machine) -> None:

@@ -191,6 +191,35 @@ def test_processes_that_ended_are_asked_no_more_and_lost_events_list_them_again(
     assert table.known(inodes[0]) is not None
 
 
+SHARER = """
+import os, socket, subprocess, sys
+given = socket.socket()
+os.set_inheritable(given.fileno(), True)
+child = subprocess.Popen([sys.executable, sys.argv[1], "1"], close_fds=False)
+print(os.fstat(given.fileno()).st_ino, child.pid, flush=True)
+child.wait()
+"""
+
+
+def test_a_socket_got_from_the_parent_is_the_parent_s_and_one_s_own_is_one_s_own(script: Path, tmp_path: Path) -> None:
+    opener = tmp_path / "opener.py"
+    opener.write_text(SHARER)
+    with subprocess.Popen(
+        [sys.executable, opener, script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        lines = [process.stdout.readline().split() for _ in range(2)]
+        given, child = next([int(word) for word in line] for line in lines if len(line) == 2)
+        (own,) = next([int(word) for word in line] for line in lines if len(line) == 1)
+        told = Told()
+        table = ProcessTable(events=cast("ProcessEvents", told))
+        # The child is the newest process: it is looked into first.
+        told.waiting = [ProcessEvent(process.pid, started=True), ProcessEvent(child, started=True)]
+        names = [app.name for inode in (given, own) if (app := table.find(inode, os.getuid())) is not None]
+        process.communicate()
+    assert names == ["opener.py (python3)", "connector.py (python3)"]
+
+
 def test_naming_rules_are_followed(holder: tuple[subprocess.Popen[str], list[int]]) -> None:
     _, inodes = holder
     app = ProcessTable(rename=parse_rules("name=connector.py* -> tests of {user}")).find(inodes[0], os.getuid())

@@ -36,6 +36,7 @@ from netally.capture.naming_rules import parse_rules
 from netally.capture.netlink import ROUTE, NetlinkSocket
 from netally.capture.network_namespace import NetworkNamespaces
 from netally.capture.packet_ring import BLOCK_TIMEOUT_MS
+from netally.capture.priority import Priority
 from netally.capture.process_events import ProcessEvents
 from netally.capture.process_table import ProcessTable
 from netally.capture.publisher import Publisher
@@ -99,6 +100,7 @@ class Agent:
         # One thread for the disk: a slow disk must not stop the reading of packets.
         self._disk = ThreadPoolExecutor(max_workers=1, thread_name_prefix="spool")
         self._publisher = Publisher(settings.nats_url, spool, self._disk, access)
+        self._priority = Priority()
         self._netlink = NetlinkSocket(ROUTE)
         self._diag = _open_diag()
         self._table = FlowTable(settings.flow_limit)
@@ -159,6 +161,8 @@ class Agent:
                 host=self._host,
             )  # fmt: skip
             gc.freeze()
+            if self._mode.mode == Mode.PACKETS:
+                self._priority.begin()
             publishing = asyncio.create_task(self._publisher.run())
             beating = asyncio.create_task(self._beat())
             following = asyncio.create_task(self._follower.run(lambda: self._publisher.client))
@@ -386,6 +390,8 @@ class Agent:
         last, reported_at, reported = time.monotonic(), float("-inf"), None
         while True:
             await asyncio.sleep(1.0 - time.time() % 1.0)
+            if self._mode.mode == Mode.PACKETS:
+                self._priority.adjust()
             self._sources.read()
             now = time.time()
             self._attribution.sweep(now)

@@ -19,10 +19,20 @@ from netally.capture.flow_names import FlowNames, Name
 from netally.capture.flow_table import FlowTable, Slots
 from netally.capture.names import beats
 from netally.capture.network_namespace import NetworkNamespaces
-from netally.capture.packets import A_IS_CLIENT, A_IS_LOCAL, A_SENT_FIRST, B_IS_LOCAL, TCP_ACK, TCP_SYN, FlowEnds
+from netally.capture.packets import (
+    A_IS_CLIENT,
+    A_IS_LOCAL,
+    A_SENT_FIRST,
+    B_IS_CLIENT,
+    B_IS_LOCAL,
+    TCP_ACK,
+    TCP_SYN,
+    FlowEnds,
+)
 from netally.capture.process_table import ProcessTable
 from netally.capture.sock_diag import TCP_LISTEN, Socket, SocketDiag
 from netally.contracts.codes import DomainSource, ProcessSource
+from netally.contracts.flow import App
 
 MAX_LOOKUPS: Final = 200
 """Single socket questions for the new flows of one block; the sweep answers for the rest."""
@@ -67,7 +77,8 @@ class Attribution:
         self._processes = processes
         self._diag = diag
         self._first_ephemeral = first_ephemeral
-        self._listeners: dict[tuple[int, int], Socket] = {}
+        self._listeners: dict[tuple[int, int], list[Socket]] = {}
+        """By protocol and port: several where programs share one (SO_REUSEPORT), or listen on different addresses."""
         self._connected: dict[FiveTuple, Socket] = {}
         self.listening: NDArray[np.int64] = np.zeros(0, np.int64)
         """Ports this machine serves: protocol << 16 | port."""
@@ -81,10 +92,12 @@ class Attribution:
         slot = None
         if (opens or asks) and outgoing is not False and not self.kernel_tells:
             # Before anything else: the socket may live for a millisecond only.
+            app = self._holder(
+                View(packet.protocol, packet.src, packet.src_port, packet.dst, packet.dst_port, interface)
+            )
             slot = self._table.touch(packet, time=time, interface=interface, outgoing=outgoing)
-            if self._table.process[slot] is None:
-                view = View(packet.protocol, packet.src, packet.src_port, packet.dst, packet.dst_port, interface)
-                self._ask(slot, view)
+            if app is not None and self._table.process[slot] is None:
+                self._table.set_process(slot, app, ProcessSource.SOCK_DIAG)
         name = self._names.observe(packet, frame, time)
         if name is not None:
             if slot is None:
@@ -112,7 +125,9 @@ class Attribution:
             self._name_by_address(slot, view, now)
             # A TCP flow without its SYN is older than the agent: the sweep knows it.
             if view.protocol == UDP and self._table.process[slot] is None:
-                self._ask(slot, view)
+                app = self._holder(view)
+                if app is not None:
+                    self._table.set_process(slot, app, ProcessSource.SOCK_DIAG)
 
     def view(self, slot: int) -> View:
         """Local end first; on loopback, where both are local, the client's."""
@@ -134,25 +149,30 @@ class Attribution:
             if domain is not None:
                 self._table.set_name(slot, domain, DomainSource.DNS)
 
-    def _ask(self, slot: int, view: View) -> None:
+    def _holder(self, view: View) -> App | None:
+        """Process of the socket that this flow's packets belong to now; None when there is none, or it is not found."""
         if self._diag is None or view.protocol not in (TCP, UDP):
-            return
+            return None
         # An address of a container leads into its namespace.
         others = self._namespaces.holding(view.local) if self._namespaces is not None else []
         found = None
-        for diag in others or [self._diag]:
+        for diag in others or (self._diag,):
             try:
                 found = diag.lookup(view.protocol, view.local, view.local_port, view.remote, view.remote_port)
             except OSError:
                 continue
             if found is not None:
                 break
-        if found is not None and found.state != TCP_LISTEN:
-            # A socket for one question to DNS is gone before a longer search ends, which others would wait for.
-            lasting = view.protocol == TCP or view.remote_port != DNS_PORT
-            app = self._processes.find(found.inode, found.uid, thorough=lasting)
-            if app is not None:
-                self._table.set_process(slot, app, ProcessSource.SOCK_DIAG)
+        if found is None or found.state == TCP_LISTEN:
+            return None
+        # A socket for one question to DNS is gone before a longer search ends, which others would wait for.
+        lasting = view.protocol == TCP or view.remote_port != DNS_PORT
+        app = self._processes.find(found.inode, found.uid, thorough=lasting)
+        if app is None or found.remote_port or others:
+            return app
+        # A port that several sockets share: the kernel's answer is one of them, not the one that sends.
+        rivals = self._listeners_of(view)
+        return app if len(rivals) < 2 or self._common_app(rivals) == app else None
 
     # --- at intervals -------------------------------------------------------------------------------------------
 
@@ -170,17 +190,15 @@ class Attribution:
         except OSError:
             return
         views = [(slot, self.view(slot)) for slot in unresolved.tolist()]
-        wanted = [(slot, found) for slot, view in views if (found := self._socket_of(view)) is not None]
-        inodes = {found.inode for _, found in wanted}
-        inodes |= {found.inode for _, view in views if (found := self._listener_of(view)) is not None}
+        wanted = [(slot, found) for slot, view in views if (found := self._sockets_of(view))]
+        inodes = {each.inode for _, found in wanted for each in found}
+        inodes |= {each.inode for _, view in views for each in self._listeners_of(view)}
         if force or any(self._processes.known(inode) is None for inode in inodes):
             self._processes.sweep()
-        if any(self._processes.known(found.inode) is None for _, found in wanted):
+        if any(self._processes.known(each.inode) is None for _, found in wanted for each in found):
             self._processes.look_into_owners()
         for slot, found in wanted:
-            app = self._processes.known(found.inode)
-            if app is not None:
-                self._table.set_process(slot, app, ProcessSource.SOCK_DIAG)
+            self._give_process(slot, self._common_app(found))
 
     def settle(self, now: float) -> None:
         """Last chance before a cut: names that DNS told meanwhile, and listeners for connections that are gone."""
@@ -192,11 +210,19 @@ class Attribution:
             view = self.view(slot)
             if self._namespaces is not None and self._namespaces.holding(view.local):
                 continue
-            listener = self._listener_of(view)
-            if listener is not None:
-                app = self._processes.known(listener.inode)
-                if app is not None:
-                    table.set_process(slot, app, ProcessSource.SOCK_DIAG)
+            if view.protocol == UDP or not self._opened_here(slot, view):
+                self._give_process(slot, self._common_app(self._listeners_of(view)))
+
+    def _opened_here(self, slot: int, view: View) -> bool:
+        """Whether the local end sent the SYN: then nobody who listens on its port is its owner."""
+        events = int(self._table.events[slot])
+        ends = self._table.key(slot)
+        local_is_a = (ends.a, ends.a_port) == (view.local, view.local_port)
+        return bool(events & (A_IS_CLIENT if local_is_a else B_IS_CLIENT))
+
+    def _give_process(self, slot: int, app: App | None) -> None:
+        if app is not None:
+            self._table.set_process(slot, app, ProcessSource.SOCK_DIAG)
 
     def _unresolved(self) -> Slots:
         active = self._table.active()
@@ -205,21 +231,29 @@ class Attribution:
         missing: Slots = active[owned & (self._table.process_source[active] == ProcessSource.NONE)]
         return missing[:MAX_UNRESOLVED]
 
-    def _socket_of(self, view: View) -> Socket | None:
+    def _sockets_of(self, view: View) -> list[Socket]:
+        """The socket of a flow; several where it may be any of those that share a port."""
         exact = self._connected.get((view.protocol, view.local, view.local_port, view.remote, view.remote_port))
         if exact is not None:
-            return exact
+            return [exact]
         # What stays on this machine's own addresses is no container's.
         if self._namespaces is not None and view.remote not in self.own_addresses:
             if self._elsewhere is None:
                 self._elsewhere = SocketsElsewhere(self._namespaces)
             elsewhere = self._elsewhere.of(view)
             if elsewhere is not None:
-                return elsewhere
-        return None if view.protocol == TCP else self._listener_of(view)
+                return [elsewhere]
+        return [] if view.protocol == TCP else self._listeners_of(view)
 
-    def _listener_of(self, view: View) -> Socket | None:
-        return self._listeners.get((view.protocol, view.local_port))
+    def _listeners_of(self, view: View) -> list[Socket]:
+        """Sockets that wait for what comes to the flow's local end: those on its address, else those on any."""
+        found = self._listeners.get((view.protocol, view.local_port), [])
+        return [each for each in found if each.local == view.local] or [each for each in found if not any(each.local)]
+
+    def _common_app(self, sockets: Collection[Socket]) -> App | None:
+        """Program that holds all of them; None when there are several, or one is not known."""
+        apps = {self._processes.known(each.inode) for each in sockets}
+        return apps.pop() if len(apps) == 1 else None
 
     def _read_sockets(self, diag: SocketDiag) -> None:
         self._listeners, self._connected = {}, {}
@@ -229,7 +263,7 @@ class Attribution:
                 if found.remote_port:
                     self._connected[protocol, found.local, found.local_port, found.remote, found.remote_port] = found
                 elif protocol == UDP or found.state == TCP_LISTEN:
-                    self._listeners.setdefault((protocol, found.local_port), found)
+                    self._listeners.setdefault((protocol, found.local_port), []).append(found)
                     # A UDP client that does not connect looks like a server, but for its port.
                     if protocol == TCP or found.local_port < self._first_ephemeral:
                         serving.add(protocol << 16 | found.local_port)

@@ -22,6 +22,8 @@ _ERROR: Final = 2
 _DONE: Final = 3
 _OVERRUN: Final = 4
 _RECEIVE_BYTES: Final = 256 * 1024
+_TIMEOUT: Final = struct.pack("@ll", 2, 0)
+"""struct timeval."""
 
 
 class NetlinkSocket:
@@ -30,7 +32,8 @@ class NetlinkSocket:
     def __init__(self, family: int) -> None:
         self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, family)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1024 * 1024)
-        self._socket.settimeout(2.0)
+        # A timeout of Python's own would ask poll(2) before each call.
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _TIMEOUT)
         self._socket.bind((0, 0))
         self._sequence = itertools.count(1)
 

@@ -54,8 +54,12 @@ class ProcessEvents:
         try:
             self._socket = _listen()
         except OSError:
-            # The connector is in the first network namespace only, which a process may be allowed to enter.
-            self._socket = inside("/proc/1/ns/net", _listen)
+            # The connector is in the first network namespace only, which a process may be allowed to enter. Some
+            # machines keep everybody away from process 1; whoever started this one may be there too.
+            try:
+                self._socket = inside("/proc/1/ns/net", _listen)
+            except OSError:
+                self._socket = inside(f"/proc/{os.getppid()}/ns/net", _listen)
         self.lost = 0
         """Times that events came faster than they were read."""
 

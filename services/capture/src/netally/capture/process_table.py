@@ -6,18 +6,18 @@ changed. Time spent on questions is bounded by a budget.
 """
 
 # pathlib costs ten times as much as the calls it wraps, and this is hot.
-# ruff: noqa: PTH115, PTH116, PTH123, PTH208
+# ruff: noqa: PTH115, PTH116, PTH208
 from __future__ import annotations
 
 import contextlib
 import itertools
 import os
+import pwd
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
+from functools import lru_cache
 from typing import Final, NamedTuple
-
-import psutil
 
 from netally.capture.app_name import application_name, container_of, cut_name, pod_of, unit_of
 from netally.capture.naming_rules import Rename, parse_rules
@@ -36,6 +36,10 @@ BUDGET_SHARE: Final = 0.1
 """Share of time that questions may take, over about a second."""
 _PID_LIMIT: Final = 1 << 22
 """Above every process id (PID_MAX_LIMIT, linux/threads.h)."""
+_GENERATIONS: Final = 4
+"""Processes up from the one that was found to the one that opened its socket."""
+_MANY_FILES: Final = 512
+"""Open files of a parent above which it is not looked into."""
 _MAX_SOCKETS: Final = 200_000
 _MAX_PROCESSES: Final = 10_000
 _SOCKET: Final = "socket:["
@@ -46,6 +50,12 @@ class _Identity(NamedTuple):
     started: int
     """Clock ticks since boot; with the pid it is unique."""
     executable: str
+
+
+class _Described(NamedTuple):
+    pid: int
+    parent: int
+    app: App
 
 
 class ProcessTable:
@@ -76,6 +86,7 @@ class ProcessTable:
         self._recent: OrderedDict[int, None] = OrderedDict()
         self._budget = BUDGET_SHARE
         self._budget_at = clock()
+        self._load_file = -1
         self.misses = 0
         """Questions without an answer, for metrics."""
         if events is not None:
@@ -125,12 +136,11 @@ class ProcessTable:
         self.hear()
         for candidates in (self._just_started, self._recent_owners, *((self._newest,) if thorough else ())):
             for pid in candidates():
-                if pid in looked or not self._may_hold(pid, uid):
-                    continue
-                looked.add(pid)
-                self._scan(pid)
-                if inode in self._owners:
-                    return self._owners[inode]
+                if pid not in looked:
+                    looked.add(pid)
+                    self._scan(pid, uid)
+                    if inode in self._owners:
+                        return self._owners[inode]
         return None
 
     def hear(self) -> None:
@@ -173,9 +183,10 @@ class ProcessTable:
     def _last_pid(self) -> int:
         """The id given last, to a process or a thread; 0 when it is not told."""
         try:
-            # Fifth field (proc_loadavg(5)).
-            with open(f"{self._proc}/loadavg", encoding="ascii") as file:
-                return int(file.read().split()[4])
+            if self._load_file < 0:
+                self._load_file = os.open(f"{self._proc}/loadavg", os.O_RDONLY | os.O_CLOEXEC)
+            # Fifth field (proc_loadavg(5)), told anew at each reading from the start.
+            return int(os.pread(self._load_file, 256, 0).split()[4])
         except (OSError, ValueError, IndexError):
             return 0
 
@@ -202,58 +213,86 @@ class ProcessTable:
         last = self._last_pid() or max(pids, default=0)
         return sorted(pids, key=lambda pid: (last - pid) % _PID_LIMIT)
 
-    def _may_hold(self, pid: int, uid: int) -> bool:
-        """The owner of a socket is as a rule the user of the process; root's processes may hold anyone's."""
-        try:
-            owner = os.stat(f"{self._proc}/{pid}").st_uid
-        except OSError:
-            return False
-        return owner in (uid, 0)
-
-    def _scan(self, pid: int) -> None:
+    def _scan(self, pid: int, uid: int | None = None) -> None:
+        """Take in the sockets of a process; with ``uid`` only if it may hold sockets of this user: the owner of a
+        socket is as a rule the user of the process, and root's processes may hold anyone's.
+        """
         directory = f"{self._proc}/{pid}/fd"
         found = []
         try:
             # Asked before the listing, which opens a file itself when the process is this one.
-            size = os.stat(directory).st_size
+            status = os.stat(directory)
+            if uid is not None and status.st_uid not in (uid, 0):
+                return
+            # The newest first, which may be closed before the last is read.
+            for name in reversed(os.listdir(directory)):
+                try:
+                    target = os.readlink(f"{directory}/{name}")
+                except OSError:
+                    continue
+                if target.startswith(_SOCKET):
+                    found.append(int(target[len(_SOCKET) : -1]))
+        except OSError:
+            # Gone, or another user's: as any of /proc at any time.
+            return
+        size = status.st_size
+        fresh = [inode for inode in found if inode not in self._owners]
+        if not fresh:
+            self._scanned[pid] = size
+            return
+        described = self._describe(pid)
+        if described is None:
+            return
+        self._scanned[described.pid] = size
+        # A sweep comes to who opened a socket before it comes to who got it from there.
+        for opener, inodes in self._openers(described, fresh) if uid is not None else [(described, fresh)]:
+            for inode in inodes:
+                self._owners[inode] = opener.app
+            self._recent[opener.pid] = None
+            self._recent.move_to_end(opener.pid)
+        while len(self._owners) > _MAX_SOCKETS:
+            self._owners.popitem(last=False)
+        while len(self._recent) > KNOWN_OWNERS:
+            self._recent.popitem(last=False)
+
+    def _openers(self, holder: _Described, inodes: list[int]) -> list[tuple[_Described, list[int]]]:
+        """Who of a process and those above it opened which of these sockets that it holds.
+
+        Who is looked into for being new may have got its sockets from its parent: a server's children, a shell's
+        commands. The first process is no opener: what it listens for on others' behalf is theirs.
+        """
+        found = []
+        for _ in range(_GENERATIONS):
+            given = set(inodes) & self._held(holder.parent)
+            above = self._describe(holder.parent) if given else None
+            if above is None:
+                break
+            found.append((holder, [inode for inode in inodes if inode not in given]))
+            holder, inodes = above, list(given)
+        return [*found, (holder, inodes)]
+
+    def _held(self, pid: int) -> set[int]:
+        """Sockets of a process; none of the first one, or of one with very many files."""
+        directory = f"{self._proc}/{pid}/fd"
+        found: set[int] = set()
+        try:
+            if pid < 2 or os.stat(directory).st_size > _MANY_FILES:
+                return found
             for name in os.listdir(directory):
                 with contextlib.suppress(OSError):
                     target = os.readlink(f"{directory}/{name}")
                     if target.startswith(_SOCKET):
-                        found.append(int(target[len(_SOCKET) : -1]))
+                        found.add(int(target[len(_SOCKET) : -1]))
         except OSError:
-            # Gone, or another user's: as any of /proc at any time.
-            return
-        fresh = [inode for inode in found if inode not in self._owners]
-        if fresh:
-            pid = self._process_of(pid)
-        self._scanned[pid] = size
-        if not fresh:
-            return
-        app = self._describe(pid)
-        if app is None:
-            return
-        for inode in fresh:
-            self._owners[inode] = app
-        while len(self._owners) > _MAX_SOCKETS:
-            self._owners.popitem(last=False)
-        self._recent[pid] = None
-        self._recent.move_to_end(pid)
-        while len(self._recent) > KNOWN_OWNERS:
-            self._recent.popitem(last=False)
+            pass
+        return found
 
-    def _process_of(self, pid: int) -> int:
-        """The process that a thread belongs to; a process belongs to itself."""
+    def _describe(self, pid: int) -> _Described | None:
+        """The process that a process or thread id belongs to; None when it is gone."""
         try:
-            with open(f"{self._proc}/{pid}/status", encoding="utf-8", errors="replace") as file:
-                return next(int(line.split()[1]) for line in file if line.startswith("Tgid:"))
-        except (OSError, StopIteration, ValueError, IndexError):
-            return pid
-
-    def _describe(self, pid: int) -> App | None:
-        try:
-            with open(f"{self._proc}/{pid}/stat", "rb") as file:
-                started = int(file.read().rsplit(b")", 1)[1].split()[19])
+            status = self._read(pid, "status").decode(errors="replace")
+            pid, parent = int(_field(status, "Tgid:")), int(_field(status, "PPid:"))
+            started = int(self._read(pid, "stat").rsplit(b")", 1)[1].split()[19])
             executable = ""
             with contextlib.suppress(PermissionError, FileNotFoundError):
                 executable = os.readlink(f"{self._proc}/{pid}/exe")
@@ -263,37 +302,50 @@ class ProcessTable:
         identity = _Identity(pid, started, executable)
         app = self._apps.get(identity)
         if app is None:
-            app = self._read_app(pid, executable)
-            if app is None:
-                return None
-            self._apps[identity] = app
+            app = self._apps[identity] = self._read_app(pid, executable, status)
             if len(self._apps) > _MAX_PROCESSES:
                 self._apps.popitem(last=False)
-        return app
+        return _Described(pid, parent, app)
 
-    def _read_app(self, pid: int, executable: str) -> App | None:
-        try:
-            process = psutil.Process(pid)
-            with process.oneshot():
-                command, arguments, user = process.name(), [], ""
-                with contextlib.suppress(psutil.AccessDenied):
-                    arguments = process.cmdline()
-                with contextlib.suppress(psutil.AccessDenied, KeyError):
-                    user = process.username()
-        except (psutil.Error, OSError):
-            return None
+    def _read_app(self, pid: int, executable: str, status: str) -> App:
+        arguments: list[str] = []
         cgroup = ""
-        with (
-            contextlib.suppress(OSError),
-            open(f"{self._proc}/{pid}/cgroup", encoding="utf-8", errors="replace") as file,
-        ):
-            cgroup = file.read(4096).strip().rsplit(":", 1)[-1]
+        with contextlib.suppress(OSError):
+            arguments = _arguments(self._read(pid, "cmdline"))
+            cgroup = self._read(pid, "cgroup").decode(errors="replace").strip().rsplit(":", 1)[-1]
         return self._rename(
             App(
-                name=application_name(executable, arguments, command),
+                name=application_name(executable, arguments, _field(status, "Name:")),
                 executable=cut_name(executable.removesuffix(" (deleted)")),
-                user=cut_name(user),
+                user=cut_name(_user_name(int(_field(status, "Uid:").split()[0]))),
                 unit=pod_of(cgroup) or unit_of(cgroup),
                 container=container_of(cgroup),
             )
         )
+
+    def _read(self, pid: int, name: str) -> bytes:
+        """Beginning of a file of a process. Not by way of a buffered file, which costs several times as much."""
+        file = os.open(f"{self._proc}/{pid}/{name}", os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            return os.read(file, 16_384)
+        finally:
+            os.close(file)
+
+
+def _field(status: str, name: str) -> str:
+    """Value of a field of /proc/PID/status (proc_pid_status(5)); ValueError when it is missing."""
+    start = status.index(name) + len(name)
+    return status[start : status.index("\n", start)].strip()
+
+
+def _arguments(line: bytes) -> list[str]:
+    """Arguments of /proc/PID/cmdline. Programs that wrote a title over them leave it without a last null byte."""
+    return os.fsdecode(line).removesuffix("\0").split("\0" if line.endswith(b"\0") else " ") if line else []
+
+
+@lru_cache(maxsize=256)
+def _user_name(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
