@@ -48,7 +48,7 @@ class Run:
         client = here.start(*UDP_CLIENT, "127.0.0.1", "9200", "200", "500", "100")
         self.samples = machine.ask("live", "2")
         client.wait(30)
-        client = here.start(*UDP_CLIENT, "stream.netally.test", "9000", "800", "1000", "400")
+        client = here.start(*UDP_CLIENT, "stream.netally.test", "9000", "1800", "1000", "400")
         self.samples += machine.ask("live", "4")
         client.wait(30)
         self.state = machine.ask("agent")[0]
@@ -90,8 +90,8 @@ def test_a_download_has_its_process_and_domain(run: Run) -> None:
 
 def test_datagrams_are_counted_to_the_byte(run: Run) -> None:
     udp = records(run.batches, app=SCRIPT, server_port=9000)
-    assert (total(udp, "bytes_out"), total(udp, "packets_out")) == (1000 * (1000 + UDP_HEADERS), 1000)
-    assert (total(udp, "bytes_in"), total(udp, "packets_in")) == (1000 * (400 + UDP_HEADERS), 1000)
+    assert (total(udp, "bytes_out"), total(udp, "packets_out")) == (2000 * (1000 + UDP_HEADERS), 2000)
+    assert (total(udp, "bytes_in"), total(udp, "packets_in")) == (2000 * (400 + UDP_HEADERS), 2000)
     assert {(row["domain"], row["domain_source"]) for row in udp} == {("stream.netally.test", DomainSource.DNS)}
     assert total(udp, "connections") == 2
 

@@ -16,6 +16,7 @@ import httpx
 import pytest
 from nats.aio.client import Client
 
+from tests.accuracy import OWN
 from tests.aggregator_process import AggregatorProcess, publish
 from tests.builders import START, make_batch, make_epoch, make_flow_record
 from tests.services import die_with_parent, eventually, free_port
@@ -27,6 +28,7 @@ HOUR = 3_600_000
 
 class Installation(NamedTuple):
     url: str
+    nats_url: str
     environment: dict[str, str]
     aggregator: AggregatorProcess
 
@@ -72,7 +74,7 @@ async def installation(nats_url: str, migrated_database_url: str, tmp_path: Path
 
     await eventually(is_ready, within=30)
     await aggregator.ready()
-    yield Installation(url, environment, aggregator)
+    yield Installation(url, nats_url, environment, aggregator)
     api.terminate()
     await asyncio.to_thread(api.wait, 15)
     aggregator.kill()
@@ -179,3 +181,25 @@ async def test_the_file_is_there_whole_or_not_at_all(installation: Installation,
     assert list(directory.iterdir()) == []
     done = await installation.netally(*words)
     assert (done.returncode, [one.name for one in directory.iterdir()]) == (0, ["export.csv"]), done
+
+
+async def test_a_replayed_capture_is_deleted_and_nothing_else(installation: Installation) -> None:
+    file = OWN / "quic-versions.pcap"
+
+    async def hosts() -> dict[str, str]:
+        async with installation.client() as client:
+            return {row["name"]: row["kind"] for row in (await client.get("/api/hosts")).json()["hosts"]}
+
+    async def is_there() -> bool:
+        return (await hosts()).get("replay-quic-versions") == "replay"
+
+    environment = {**installation.environment, "NETALLY_NATS_URL": installation.nats_url}
+    sent = installation._replace(environment=environment)
+    assert (await sent.netally("replay", str(file))).returncode == 0
+    await eventually(is_there, within=20)
+    done = await installation.netally("replay", str(file), "--delete")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "replay-quic-versions" not in await hosts()
+    again = await installation.netally("replay", str(file), "--delete")
+    assert (again.returncode, again.stdout) == (1, "")
+    assert "is no replayed capture" in again.stderr

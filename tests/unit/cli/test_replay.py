@@ -7,7 +7,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-from netally.cli.replay import replay_environment
+import pytest
+
+from netally.cli.plain_error import PlainError
+from netally.cli.replay import replay_environment, replayed_host
 from netally.cli.settings import CliSettings
 from tests.accuracy import OWN
 
@@ -53,3 +56,12 @@ def test_the_bus_of_the_data_directory_unless_another_is_named(tmp_path: Path) -
     assert (
         replay_environment(named, {"NETALLY_NATS_URL": "nats://other:4222"})["NETALLY_NATS_URL"] == "nats://other:4222"
     )
+
+
+def test_what_is_deleted_is_the_host_that_the_capture_was_shown_under() -> None:
+    assert replayed_host(["--delete", "/some/where/holiday.pcap"]) == "replay-holiday"
+    assert replayed_host(["holiday.pcap", "--delete", "--host", "beach"]) == "beach"
+    assert replayed_host(["-", "--delete"]) == "replay-stdin"
+    for wrong in (["--delete"], ["a.pcap", "b.pcap", "--delete"], ["a.pcap", "--delete", "--json"]):
+        with pytest.raises(PlainError, match="replay FILE --delete"):
+            replayed_host(wrong)

@@ -46,6 +46,10 @@ class Priority:
         self._clock_before, self._spent_before = clock, spent
         self._go(first=share <= SHARE)
 
+    def end(self) -> None:
+        """Be as ordinary as others."""
+        self._go(first=False)
+
     def _go(self, *, first: bool) -> None:
         # What this process starts is ordinary.
         policy = os.SCHED_RR | os.SCHED_RESET_ON_FORK if first else os.SCHED_OTHER

@@ -23,6 +23,8 @@ from netally.capture.replay import CaptureReader, read_flows
 def main(arguments: list[str]) -> int:
     """Exit status: 0 when the file was read (a cut end is a warning), 1 when it could not be read or sent."""
     options = _parser().parse_args(arguments)
+    if options.delete:
+        return _fail("`netally replay FILE --delete` deletes; this program only reads captures")
     try:
         with _open(options.file, again=not options.json) as stream:
             return _print_flows(stream, options) if options.json else _send(stream, options)
@@ -56,6 +58,7 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="leave the times as captured; what is older than raw data is kept counts as lost",
     )
+    parser.add_argument("--delete", action="store_true", help="delete what was shown of it, everywhere")
     parser.add_argument("--host", default="", help="name to show it under; default: replay- and the file's name")
     return parser
 

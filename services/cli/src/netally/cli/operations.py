@@ -8,7 +8,7 @@ import time
 import uuid
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
@@ -56,7 +56,7 @@ def run(context: click.Context, wait: float | None, key: str | None, deadline: i
     context.obj = {"wait": wait, "key": key, "deadline": deadline, "as_json": as_json}
 
 
-def carry_out(name: str, arguments: dict[str, Any], *, dry_run: bool = False) -> None:
+def carry_out(name: str, arguments: dict[str, Any], *, dry_run: bool = False) -> NoReturn:
     """Order a command as the options of `run` say, show its outcome and exit with its status."""
     options = click.get_current_context().obj
     client = ApiClient(cli_settings.load())

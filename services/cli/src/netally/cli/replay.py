@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import sys
 from collections.abc import Mapping
+from pathlib import Path
+from typing import NoReturn
 
 import click
 
 from netally.cli import data_directory, hub, nats_server
 from netally.cli import settings as cli_settings
+from netally.cli.api_client import ApiClient
+from netally.cli.operations import carry_out
+from netally.cli.plain_error import PlainError
 from netally.cli.settings import CliSettings
 
 
@@ -18,14 +24,47 @@ from netally.cli.settings import CliSettings
     add_help_option=False,
 )
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
-def replay(arguments: tuple[str, ...]) -> None:
-    """Show a capture file's traffic on the pages, or its flows as JSON lines (--json)."""
+@click.pass_context
+def replay(context: click.Context, arguments: tuple[str, ...]) -> None:
+    """Show a capture file's traffic on the pages, its flows as JSON lines (--json), or delete it again (--delete)."""
+    if "--delete" in arguments:
+        _delete(context, list(arguments))
     # -P: nothing is imported from the directory that the capture lies in.
     command = [sys.executable, "-P", "-m", "netally.capture", "replay", *arguments]
     # JSON lines need nothing running, so no setting either.
     environ = dict(os.environ) if "--json" in arguments else replay_environment(cli_settings.load(), os.environ)
     sys.stdout.flush()
     os.execve(command[0], command, environ)  # noqa: S606
+
+
+class _Arguments(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise PlainError(f"{message}; say `netally replay FILE --delete`, with the --host that it was shown under.")
+
+
+def replayed_host(arguments: list[str]) -> str:
+    """Host that ``replay FILE --delete`` is about: the one that ``replay FILE`` shows the capture under."""
+    parser = _Arguments(add_help=False, allow_abbrev=False)
+    parser.add_argument("file", metavar="FILE")
+    parser.add_argument("--delete", action="store_true")
+    parser.add_argument("--host", default="")
+    options = parser.parse_args(arguments)
+    return options.host or f"replay-{'stdin' if options.file == '-' else Path(options.file).stem}"
+
+
+def _delete(context: click.Context, arguments: list[str]) -> NoReturn:
+    """Order the deletion of a replayed capture and exit with its outcome. Hosts that capture are never deleted here."""
+    host = replayed_host(arguments)
+    client = ApiClient(cli_settings.load())
+    try:
+        kinds = {row["name"]: row["kind"] for row in client.ask("GET", "/api/hosts")["hosts"]}
+    finally:
+        client.close()
+    if kinds.get(host) != "replay":
+        known = ", ".join(sorted(name for name, kind in kinds.items() if kind == "replay")) or "none"
+        raise PlainError(f"{host} is no replayed capture; there are: {known}.")
+    context.obj = {"wait": None, "key": None, "deadline": None, "as_json": False}
+    carry_out("purge", {"host": host})
 
 
 def replay_environment(settings: CliSettings, environ: Mapping[str, str]) -> dict[str, str]:
