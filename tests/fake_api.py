@@ -32,15 +32,22 @@ from netally.contracts.command_answers import (
     RetentionBody,
 )
 from netally.contracts.queries import (
+    ApplicationHostsAnswer,
     ApplicationRow,
     ApplicationsAnswer,
     Bandwidth,
     BandwidthAnswer,
+    BreakdownAnswer,
+    BrowsersAnswer,
     CauseSum,
+    CompletionOffer,
+    CompletionsAnswer,
+    ConservationAnswer,
     DomainRow,
     DomainsAnswer,
     DomainUser,
     FleetConservationAnswer,
+    HeatmapAnswer,
     HostBandwidth,
     HostConservation,
     HostRow,
@@ -51,13 +58,16 @@ from netally.contracts.queries import (
     Meta,
     Mover,
     Problem,
+    SavedView,
     Session,
     SummaryAnswer,
     SummaryPeriod,
     TimelineAnswer,
     TimelinePoint,
     TimelineSeries,
+    ViewsAnswer,
 )
+from tests import fake_details
 from tests.services import free_port, wait_until
 
 TOKEN = "an-admin-token-for-tests"
@@ -142,6 +152,8 @@ RESULTS: dict[str, tuple[str, str, dict[str, Any]]] = {
         "succeeded", "would change ledger_days 400 to 90", {"changes": {"ledger_days": {"before": 400, "after": 90}}},
     ),
     "set-config": ("succeeded", "ledger_days 400 to 90", {"changes": {"ledger_days": {"before": 400, "after": 90}}}),
+    "save-view": ("succeeded", "view saved", {}),
+    "delete-view": ("succeeded", "view deleted", {}),
     "set-log-level": (
         "succeeded", "1 instance of api log debug",
         {"changes": {"log_level": {"before": None, "after": "debug"}}, "instances": {"api-1": {}}},
@@ -215,6 +227,7 @@ class FakeApi(msgspec.Struct):
     retention: RetentionBody | None = msgspec.field(default_factory=lambda: RetentionBody(30, 180, 1825, None))
     lagging: list[str] = msgspec.field(default_factory=list)
     """Hosts that do not follow their settings yet."""
+    views: list[SavedView] = msgspec.field(default_factory=list)
 
     def add(self, row: CommandRow) -> CommandRow:
         """Enter a command with the event it is in."""
@@ -244,6 +257,10 @@ class FakeApi(msgspec.Struct):
     def finish(self, command_id: str) -> None:
         """Let a command end as `results` say."""
         row = next(row for row in self.ledger if row.id == command_id)
+        if row.name == "save-view":
+            self.views.append(SavedView(row.id, row.arguments["name"], row.arguments["address"], "admin", now_ms()))
+        if row.name == "delete-view":
+            self.views = [view for view in self.views if view.id != row.arguments["view"]]
         state, message, result = self.results[f"{row.name} dry" if row.dry_run else row.name]
         self.tell(command_id, state, message, result)
 
@@ -348,6 +365,11 @@ def create_fake(fake: FakeApi) -> Litestar:
             return refuse(401, "Log in.")
         if status := fake.broken.get(request.url.path):
             return refuse(status, "The database did not answer within 5 s.")
+        if (at := request.query_params.get("filter", "").find("= =")) >= 0:
+            wrong = Problem(
+                "Bad Request", 400, f"a value is missing before '=' at column {at + 3}.", "filter", at + 2, at + 3
+            )
+            return Response(wrong, status_code=400, media_type="application/problem+json")
         return None
 
     @get("/api/health")
@@ -407,7 +429,10 @@ def create_fake(fake: FakeApi) -> Litestar:
 
     @get("/api/applications")
     async def applications(
-        request: Request[Any, Any, Any], limit: FromQuery[int] = 50, sort: FromQuery[str] = "bytes"
+        request: Request[Any, Any, Any],
+        limit: FromQuery[int] = 50,
+        sort: FromQuery[str] = "bytes",
+        offset: FromQuery[int] = 0,
     ) -> ApplicationsAnswer:
         now = now_ms()
         rows = [
@@ -433,7 +458,8 @@ def create_fake(fake: FakeApi) -> Litestar:
             "connections": lambda row: -row.connections, "last_used": lambda row: -row.last_used,
         }  # fmt: skip
         rows.sort(key=order[sort])
-        shown, rest = rows[:limit], rows[limit:]
+        shown = rows[offset : offset + limit]
+        rest = [row for row in rows if row not in shown]
         more = fake.more_apps if fake.apps else 0
         rest_in = sum(row.bytes_in for row in rest) + more * 230_000_000
         rest_out = sum(row.bytes_out for row in rest) + more * 120_000_000
@@ -444,7 +470,11 @@ def create_fake(fake: FakeApi) -> Litestar:
 
     @get("/api/domains")
     async def domains(
-        request: Request[Any, Any, Any], limit: FromQuery[int] = 50, sort: FromQuery[str] = "bytes"
+        request: Request[Any, Any, Any],
+        limit: FromQuery[int] = 50,
+        sort: FromQuery[str] = "bytes",
+        offset: FromQuery[int] = 0,
+        group: FromQuery[str] = "none",
     ) -> DomainsAnswer:
         now = now_ms()
         rows = [
@@ -459,7 +489,8 @@ def create_fake(fake: FakeApi) -> Litestar:
             rows.sort(key=lambda row: row.name)
         if fake.domains:
             rows.append(DomainRow(0, "", [], [], int(17.2e9), int(13.4e9), 20, 4, now - 9000))
-        shown, rest = rows[:limit], rows[limit:]
+        shown = rows[offset : offset + limit]
+        rest = [row for row in rows if row not in shown]
         # As much as the applications have, so that the totals of both tables agree.
         all_apps = (await applications.fn(request)) if fake.domains and fake.apps else None
         more = 2317 if all_apps else 0
@@ -468,10 +499,102 @@ def create_fake(fake: FakeApi) -> Litestar:
         if all_apps:
             rest_in = all_apps.total_bytes_in - sum(row.bytes_in for row in shown)
             rest_out = all_apps.total_bytes_out - sum(row.bytes_out for row in shown)
-        return DomainsAnswer(
+        answer = DomainsAnswer(
             shown, len(rest) + more, rest_in, rest_out, rest_in + sum(row.bytes_in for row in shown),
             rest_out + sum(row.bytes_out for row in shown), fake.meta(length_of(request), now),
         )  # fmt: skip
+        return fake_details.grouped(answer) if group == "registrable" else answer
+
+    def missing(what: str) -> Response[Any]:
+        return refuse(404, f"There is no {what}.")
+
+    @get("/api/applications/{number:int}")
+    async def application(request: Request[Any, Any, Any], number: FromPath[int]) -> Response[Any]:
+        answer = fake_details.application(fake, number, fake.meta(length_of(request), now_ms()))
+        return Response(answer) if answer else missing(f"application {number}")
+
+    @get(["/api/applications/{number:int}/timeline", "/api/domains/{number:int}/timeline"])
+    async def own_timeline(
+        request: Request[Any, Any, Any], number: FromPath[int], split: FromQuery[str] = "none"
+    ) -> TimelineAnswer:
+        del number
+        found: TimelineAnswer = await timeline.fn(request, split=split)
+        return found
+
+    @get("/api/applications/{number:int}/domains")
+    async def own_domains(
+        request: Request[Any, Any, Any], number: FromPath[int], limit: FromQuery[int] = 50
+    ) -> DomainsAnswer:
+        del number
+        found: DomainsAnswer = await domains.fn(request, limit=limit)
+        return found
+
+    @get("/api/applications/{number:int}/hosts")
+    async def own_hosts(request: Request[Any, Any, Any], number: FromPath[int]) -> ApplicationHostsAnswer:
+        return fake_details.hosts_of(fake, number, fake.meta(length_of(request), now_ms()))
+
+    @get("/api/domains/{number:int}")
+    async def domain(request: Request[Any, Any, Any], number: FromPath[int]) -> Response[Any]:
+        answer = fake_details.domain(fake, number, fake.meta(length_of(request), now_ms()))
+        return Response(answer) if answer else missing(f"domain {number}")
+
+    @get("/api/domains/{number:int}/browsers")
+    async def browsers(request: Request[Any, Any, Any], number: FromPath[int]) -> BrowsersAnswer:
+        return fake_details.browsers(fake, number, fake.meta(length_of(request), now_ms()))
+
+    @get("/api/domains/{number:int}/applications")
+    async def own_applications(
+        request: Request[Any, Any, Any], number: FromPath[int], limit: FromQuery[int] = 50
+    ) -> ApplicationsAnswer:
+        del number
+        found: ApplicationsAnswer = await applications.fn(request, limit=limit)
+        return found
+
+    @get("/api/hosts/{number:int}")
+    async def host(request: Request[Any, Any, Any], number: FromPath[int]) -> Response[Any]:
+        all_hosts: HostsAnswer = await hosts.fn(request)
+        if not 1 <= number <= len(all_hosts.hosts):
+            return missing(f"host {number}")
+        return Response(fake_details.host(fake, all_hosts.hosts[number - 1], all_hosts.meta))
+
+    @get("/api/hosts/{number:int}/conservation")
+    async def own_conservation(request: Request[Any, Any, Any], number: FromPath[int]) -> ConservationAnswer:
+        all_hosts: HostsAnswer = await hosts.fn(request)
+        return fake_details.conservation(all_hosts.hosts[number - 1], all_hosts.meta)
+
+    @get("/api/historical/heatmap")
+    async def heatmap(request: Request[Any, Any, Any]) -> HeatmapAnswer:
+        return fake_details.heatmap(fake, fake.meta(length_of(request), now_ms(), "1h"))
+
+    @get("/api/historical/{name:str}")
+    async def historical(request: Request[Any, Any, Any], name: FromPath[str]) -> Response[Any]:
+        meta = fake.meta(length_of(request), now_ms(), "1d")
+        if name == "compare":
+            return Response(fake_details.compare(fake, request.query_params.get("by", "app"), meta))
+        periods = {"daily": "day", "weekly": "week", "monthly": "month"}
+        return Response(fake_details.history(fake, periods[name], meta))
+
+    @get("/api/stats/breakdown")
+    async def breakdown(request: Request[Any, Any, Any]) -> BreakdownAnswer:
+        line: TimelineAnswer = await timeline.fn(request)
+        points = line.series[0].points if line.series else []
+        return fake_details.breakdown(fake, request.query_params, points, line.bucket_seconds, line.meta)
+
+    @get("/api/views")
+    async def views() -> ViewsAnswer:
+        return ViewsAnswer(sorted(fake.views, key=lambda view: view.name))
+
+    @get("/api/filter/complete")
+    async def complete(text: FromQuery[str] = "", cursor: FromQuery[int] = 0) -> CompletionsAnswer:
+        """Fields after nothing or a space, names of applications after ``= ``."""
+        before = text[:cursor]
+        word = before.rpartition(" ")[2]
+        start = cursor - len(word)
+        kind, names = "field", ["app", "domain", "host"]
+        if before.rstrip().endswith("=") or before.endswith(f"= {word}"):
+            kind, names = "value", [name for name, *_ in fake.apps]
+        offers = [CompletionOffer(one, f"{one} ", kind, start, cursor, "") for one in names if one.startswith(word)]
+        return CompletionsAnswer(offers, None, "", None, None)
 
     @get("/api/hosts")
     async def hosts(request: Request[Any, Any, Any]) -> HostsAnswer:
@@ -654,9 +777,10 @@ def create_fake(fake: FakeApi) -> Litestar:
 
     return Litestar(
         [
-            health, bandwidth, timeline, summary, conservation,
-            applications, domains, hosts, live, make_code, log_in, log_out, echo,
-            echo_body, config, commands, order, command, cancel, command_events, download, manifest,
+            health, bandwidth, timeline, summary, conservation, applications, domains, hosts, live, make_code, log_in,
+            log_out, echo, echo_body, application, own_timeline, own_domains, own_hosts, domain, browsers,
+            own_applications, host, own_conservation, heatmap, historical, breakdown, views, complete, config, commands, order, command,
+            cancel, command_events, download, manifest,
         ],
         before_request=guard,
         openapi_config=None,

@@ -180,7 +180,7 @@ async def store_weeks(url: str, traffic: StoredTraffic, counted: list[Counted], 
     pool = await open_pool(DatabaseSettings(url), "tests")
     try:
         async with pool.acquire() as connection:
-            await tables.copy(connection, tables.TALLY, counted)  # type: ignore[arg-type]  # a pool's proxy
+            await tables.copy(connection, tables.TALLY, counted)
             await connection.execute("UPDATE app SET first_seen = $1 WHERE id > 0", now - 30 * DAY)
             await connection.execute("UPDATE domain SET first_seen = $1 WHERE id > 0", now - 30 * DAY)
         async with exclusive(pool, wait=True) as alone:

@@ -178,3 +178,9 @@ def test_buckets_in_words(seconds: int, words: str) -> None:
 def test_a_change_is_a_whole_percentage(now: float, before: float, words: str | None) -> None:
     found = plain(figures.change(now, before))
     assert found.startswith("+") if words is None else found == words
+
+
+def test_whole_percents() -> None:
+    assert [figures.whole_percent(share) for share in (0.001, 0.184, 1.0, 0)] == [
+        "<1\u00a0%", "18\u00a0%", "100\u00a0%", "0\u00a0%"
+    ]  # fmt: skip

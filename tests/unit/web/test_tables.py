@@ -4,6 +4,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import msgspec
+import pytest
 
 from netally.contracts.queries import (
     ApplicationRow,
@@ -16,7 +17,7 @@ from netally.contracts.queries import (
     Meta,
     RefusedSum,
 )
-from netally.web.tables import applications_table, coverage, domains_table, host_list, lost_words, users_words
+from netally.web.tables import applications_table, coverage, domains_table, host_list, lost_words, quoted, users_words
 
 UTC = ZoneInfo("UTC")
 NOW = 1_795_305_600_000
@@ -127,3 +128,14 @@ def test_coverage_marks_lower_bounds_missing_hosts_and_old_figures() -> None:
     assert coverage(old, UTC, NOW, moving=True).stale == "Figures of Sat\u00a023:45:00, 15\u00a0min\u00a000\u00a0s old."
     assert coverage(old, UTC, NOW, moving=True).missing == ["lap-03"]
     assert coverage(old, UTC, NOW, moving=False).stale == ""
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("curl", "curl"), ("api.github.com", "api.github.com"), ("Google Chrome", '"Google Chrome"'), ("", '""'),
+        ('say "hi"', '"say \\"hi\\""'), ("a\\b", '"a\\\\b"'), ("And", '"And"'), ("*.x", '"*.x"'),
+    ],
+)  # fmt: skip
+def test_names_as_values_of_the_filter_language(name: str, value: str) -> None:
+    assert quoted(name) == value

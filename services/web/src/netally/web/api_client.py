@@ -115,7 +115,8 @@ def open_client(base_url: str) -> httpx.AsyncClient:
     return httpx.AsyncClient(
         base_url=base_url,
         timeout=httpx.Timeout(ANSWER_SECONDS, connect=PATIENCE_SECONDS),
-        limits=httpx.Limits(max_connections=None, max_keepalive_connections=20),
+        # The API closes what was idle for 5 s: a connection given up before that is never met closed.
+        limits=httpx.Limits(max_connections=None, max_keepalive_connections=20, keepalive_expiry=2.0),
         follow_redirects=False,
         trust_env=False,
         # Packing what crosses loopback costs more than it saves; a browser's own wish is passed on as it is.
@@ -170,8 +171,8 @@ class ApiClient:
 
     async def about_range(self, reader: Reader, path: str, shown: Range, kind: type[T], **more: str | int) -> T:
         """The answer of any address that takes a range; parameters that are empty are left out."""
-        given = {name: value for name, value in more.items() if value != ""}
-        return await self._get(reader, path, {**range_parameters(shown), **given}, kind)
+        given = {**range_parameters(shown), **more}
+        return await self._get(reader, path, {name: value for name, value in given.items() if value != ""}, kind)
 
     async def about(self, reader: Reader) -> AboutAnswer:
         return await self._get(reader, "/api/about", {}, AboutAnswer)

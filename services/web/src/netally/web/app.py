@@ -23,7 +23,9 @@ from netally.telemetry.settings import SettingsError, load_settings
 from netally.web.api_client import ApiClient, ApiProblem, open_client
 from netally.web.assets import static_file
 from netally.web.details import application_page, domain_page, host_page
+from netally.web.explore import delete_view, explore_csv, explore_page, save_view
 from netally.web.faults import on_any_fault, on_api_problem, on_http_fault, on_range_fault
+from netally.web.history import history_page
 from netally.web.lists import applications_page, domains_page, hosts_page
 from netally.web.live_page import live_page, live_stream, live_tree_stream
 from netally.web.metrics import observe_page, start_watch
@@ -82,6 +84,7 @@ def create_app(settings: WebSettings | None = None, *, clock: Clock = wall_clock
     return Litestar(
         route_handlers=[
             overview, applications_page, application_page, domains_page, domain_page, hosts_page, host_page,
+            history_page, explore_page, explore_csv, save_view, delete_view,
             live_page, live_stream, live_tree_stream, login_page, login, logout, appearance,
             operations, settings_page, order_command, command_page, confirm_preview, cancel_command, command_stream,
             static_file, api_proxy, livez, readyz, metrics,

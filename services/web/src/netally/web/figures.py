@@ -263,17 +263,3 @@ def whole_percent(share: float) -> str:
     if 0 < share < 0.005:
         return f"<1{NBSP}%"
     return f"{group(share * 100)}{NBSP}%"
-
-
-def change_words(now: float, before: float) -> str:
-    """``+18 %``, ``−5 %``, ``±0 %``; ``new`` when there was nothing before, ``gone`` when there is nothing now."""
-    if before == now:
-        return f"±0{NBSP}%"
-    if before == 0:
-        return "new"
-    if now == 0:
-        return "gone"
-    change = round((now / before - 1) * 100)
-    if change == 0:
-        return f"±0{NBSP}%"
-    return f"{'+' if change > 0 else ''}{group(change)}{NBSP}%"

@@ -22,8 +22,10 @@ from netally.web.figures import (
     Unit,
     amount,
     amount_unit,
-    change_words,
+    change,
+    clock,
     count,
+    day,
     group,
     in_unit,
     local,
@@ -78,15 +80,15 @@ def heat(answer: HeatmapAnswer, zone: ZoneInfo, now: int) -> Heat:
         unit = msgspec.structs.replace(unit, decimals=0)
     step = nice_ceiling(largest / unit.size / LEVELS) * unit.size
     rows = []
-    for day in range(1, 8):
+    for weekday in range(1, 8):
         cells = []
         for hour in range(24):
-            value = means.get((day, hour))
+            value = means.get((weekday, hour))
             level = 0 if value is None else min(int(value / step) + 1, LEVELS)
-            when = f"{DAYS[day - 1]}{NBSP}{hour:02}:00"
+            when = f"{DAYS[weekday - 1]}{NBSP}{_hour(hour)}"
             words = "not measured" if value is None else f"{in_unit(value, unit)}{NBSP}{unit.symbol}"
             cells.append(HeatCell(f"h{level}" if level else "gap", in_unit(value, unit), f"{when}, {words}"))
-        rows.append(HeatRow(DAYS[day - 1], cells))
+        rows.append(HeatRow(DAYS[weekday - 1], cells))
     bounds = [in_unit(step * number, unit) for number in range(LEVELS)]
     legend = [("h1", f"under {bounds[1]}")]
     legend += [(f"h{level + 1}", f"{bounds[level]}–{bounds[level + 1]}") for level in range(1, LEVELS - 1)]
@@ -109,13 +111,17 @@ def hours_of_week(start: int, end: int, zone: ZoneInfo) -> dict[tuple[int, int],
     return found
 
 
+def _hour(hour: int) -> str:
+    return clock(dt.datetime(2000, 1, 1, hour, tzinfo=dt.UTC))
+
+
 def _heat_summary(means: dict[tuple[int, int], float], unit: Unit) -> str:
     if not means:
         return "No hour of this range was measured."
     high, low = max(means, key=lambda key: means[key]), min(means, key=lambda key: means[key])
 
     def hour(key: tuple[int, int]) -> str:
-        return f"{DAYS[key[0] - 1]}{NBSP}{key[1]:02}:00–{(key[1] + 1) % 24:02}:00"
+        return f"{DAYS[key[0] - 1]}{NBSP}{_hour(key[1])}–{_hour((key[1] + 1) % 24)}"
 
     def size(key: tuple[int, int]) -> str:
         return f"{in_unit(means[key], unit)}{NBSP}{unit.symbol}"
@@ -198,7 +204,7 @@ def periods(answer: HistoryAnswer, before: HistoryAnswer | None, zone: ZoneInfo,
         if known_before is not None and known_before.bytes_in is not None:
             outlines.append(_bar(known_before, x + width * 0.05, size, per_pixel, "before"))
         rows.append(_row(answer.period, point, known_before, starts[number], ends[number], unit, zone, now))
-    step = max(1, -(-len(points) // 12))
+    step = max(1, -(-len(points) // 8))
     ticks = [
         Tick(round((number + 0.5) * width, 2), _tick(answer.period, starts[number], zone))
         for number in range(len(points))
@@ -252,22 +258,20 @@ def _scale(axis: float, per_pixel: float, unit: Unit, top: float) -> list[tuple[
 
 
 def period_words(period: str, start: int, zone: ZoneInfo) -> str:
-    """``Thu 19 Nov 2026``, ``16–22 Nov 2026``, ``Nov 2026``."""
+    """``Thu 19 Nov 2026``, ``16 Nov – 22 Nov 2026``, ``Nov 2026``."""
     time = local(start, zone)
     if period == "month":
         return f"{MONTHS[time.month - 1]}{NBSP}{time.year}"
     if period == "day":
-        return f"{DAYS[time.weekday()]}{NBSP}{time.day}{NBSP}{MONTHS[time.month - 1]}{NBSP}{time.year}"
-    last = time.date() + dt.timedelta(days=6)
-    first = f"{time.day}" if last.month == time.month else f"{time.day}{NBSP}{MONTHS[time.month - 1]}"
-    return f"{first}–{last.day}{NBSP}{MONTHS[last.month - 1]}{NBSP}{last.year}"
+        return f"{DAYS[time.weekday()]}{NBSP}{day(time, year=True)}"
+    return f"{day(time, year=False)} – {day(time + dt.timedelta(days=6), year=True)}"
 
 
 def _tick(period: str, start: int, zone: ZoneInfo) -> str:
     time = local(start, zone)
     if period == "month":
         return f"{MONTHS[time.month - 1]} {time.year}" if time.month == 1 else MONTHS[time.month - 1]
-    return f"{time.day} {MONTHS[time.month - 1]}"
+    return day(time, year=False)
 
 
 def _row(
@@ -295,7 +299,7 @@ def _row(
         in_unit(point.bytes_out, unit),
         in_unit(total, unit),
         in_unit(was, unit),
-        change_words(total or 0, was or 0) if comparable else UNKNOWN,
+        _percent(total or 0, was or 0) if comparable else UNKNOWN,
         coverage,
         f"from={_utc(start)}&to={_utc(end)}",
     )
@@ -403,18 +407,18 @@ def comparison(answer: CompareAnswer, inner: dict[int, CompareAnswer]) -> Compar
         sentences.append(
             Sentence(figure, size.symbol, name(one), link(one), f"{_fate(one)}{_where(one, where) if where else ''}")
         )
-    change = answer.total_bytes - answer.before_total_bytes
+    difference = answer.total_bytes - answer.before_total_bytes
     total = _change_row("Total", "", answer.total_bytes, answer.before_total_bytes, unit, 0)
     part = sum(one.change for one in told)
     return Comparison(
         unit,
         rows,
         sentences,
-        f"together {signed(part)} of {signed(change)}" if told else "",
+        f"together {signed(part)} of {signed(difference)}" if told else "",
         amount(answer.total_bytes),
         amount(answer.before_total_bytes),
-        signed(change),
-        change_words(answer.total_bytes, answer.before_total_bytes),
+        signed(difference),
+        _percent(answer.total_bytes, answer.before_total_bytes),
         total,
         sum(one.before_bytes == 0 and one.bytes > 0 for one in answer.changes),
         sum(one.bytes == 0 and one.before_bytes > 0 for one in answer.changes),
@@ -429,24 +433,28 @@ def signed(value: int) -> str:
     return f"{'+' if value > 0 else '−'}{amount(abs(value))}"
 
 
+def _percent(after: int, before: int) -> str:
+    return "gone" if before and not after else change(after, before)
+
+
 def _change_row(name: str, href: str, after: int, before: int, unit: Unit, largest: int) -> ChangeRow:
-    change = after - before
-    half = abs(change) / largest * 50 if largest else 0.0
-    percent = change_words(after, before)
-    figure = in_unit(change, unit) if abs(change) / unit.size >= 10**-unit.decimals / 2 else group(0, unit.decimals)
-    if change < 0 and figure.strip("0.") == "":
+    by = after - before
+    half = abs(by) / largest * 50 if largest else 0.0
+    percent = _percent(after, before)
+    figure = in_unit(by, unit) if abs(by) / unit.size >= 10**-unit.decimals / 2 else group(0, unit.decimals)
+    if by < 0 and figure.strip("0.") == "":
         figure = "0"
     return ChangeRow(
         name,
         href,
         not href,
-        round(50 - half if change < 0 else 50, 2),
+        round(50 - half if by < 0 else 50, 2),
         round(half, 2),
-        f"+{figure}" if change > 0 else figure,
+        f"+{figure}" if by > 0 else figure,
         in_unit(before, unit),
         in_unit(after, unit),
         percent,
-        before > 0 and abs(change) / before >= 0.5,
+        before > 0 and abs(by) / before >= 0.5,
     )
 
 

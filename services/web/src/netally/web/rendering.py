@@ -29,6 +29,8 @@ NAVIGATION = (
     Entry("/applications", "Applications", "a"),
     Entry("/domains", "Domains", "d"),
     Entry("/hosts", "Hosts", "h"),
+    Entry("/history", "History", "y"),
+    Entry("/explore", "Explore", "e"),
     Entry("/operations", "Operations", "p"),
     Entry("/settings", "Settings", "s"),
 )
