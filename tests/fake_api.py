@@ -777,10 +777,10 @@ def create_fake(fake: FakeApi) -> Litestar:
 
     return Litestar(
         [
-            health, bandwidth, timeline, summary, conservation, applications, domains, hosts, live, make_code, log_in,
-            log_out, echo, echo_body, application, own_timeline, own_domains, own_hosts, domain, browsers,
-            own_applications, host, own_conservation, heatmap, historical, breakdown, views, complete, config, commands, order, command,
-            cancel, command_events, download, manifest,
+            health, bandwidth, timeline, summary, conservation, applications, domains, hosts, live, make_code,
+            log_in, log_out, echo, echo_body, application, own_timeline, own_domains, own_hosts, domain, browsers,
+            own_applications, host, own_conservation, heatmap, historical, breakdown, views, complete, config,
+            commands, order, command, cancel, command_events, download, manifest,
         ],
         before_request=guard,
         openapi_config=None,

@@ -7,6 +7,7 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
+from netally.contracts.domain_display import display_name
 from netally.contracts.queries import (
     ApplicationHostsAnswer,
     BrowsersAnswer,
@@ -19,7 +20,7 @@ from netally.contracts.queries import (
     SourceShare,
 )
 from netally.web.figures import NBSP, UNKNOWN, Unit, amount, amount_unit, count, in_unit, moment, percent, shares
-from netally.web.tables import SOURCES, Item, Table, table_of
+from netally.web.tables import SOURCES, Item, Table, stored_name, table_of
 
 ROWS = 10
 
@@ -89,9 +90,10 @@ def names_beside(answer: DomainsAnswer, name: str, zone: ZoneInfo, now: int) -> 
         return None
     items = [
         Item(
-            one.name,
+            display_name(one.name),
             one.bytes_in,
             one.bytes_out,
+            stored=stored_name(one.name),
             last_used=moment(one.last_used, zone, now, seconds=True),
             href="" if one.name == name else f"/domains/{one.id}",
             note="this page" if one.name == name else "",

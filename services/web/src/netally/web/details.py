@@ -10,6 +10,7 @@ import msgspec
 from litestar import Response, get
 from litestar.params import FromPath
 
+from netally.contracts.domain_display import display_name
 from netally.contracts.queries import (
     ApplicationAnswer,
     ApplicationHostsAnswer,
@@ -44,7 +45,16 @@ from netally.web.figures import percent
 from netally.web.filter_box import joined
 from netally.web.operations import INTERVALS
 from netally.web.ranged_page import drawn, settle
-from netally.web.tables import STATES, Table, applications_table, domains_table, host_list, lost_words, quoted
+from netally.web.tables import (
+    STATES,
+    Table,
+    applications_table,
+    domains_table,
+    host_list,
+    lost_words,
+    quoted,
+    stored_name,
+)
 from netally.web.visits import AnyRequest
 
 T = TypeVar("T")
@@ -163,7 +173,7 @@ async def domain_page(request: AnyRequest, domain_id: FromPath[int]) -> Response
         )
     )
     zone, now = asked.visit.zone, asked.visit.now
-    name = answer.name or "no name"
+    name = display_name(answer.name) or "no name"
     return shown.page(
         "domain.html.j2",
         name,
@@ -185,6 +195,8 @@ async def domain_page(request: AnyRequest, domain_id: FromPath[int]) -> Response
         share=_share(answer, everything),
         narrowed=narrowed,
         owner=owner,
+        owner_name=display_name(answer.registrable),
+        stored=stored_name(answer.name),
     )
 
 

@@ -9,10 +9,11 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
+from netally.contracts.domain_display import display_name
 from netally.contracts.queries import BreakdownAnswer, BreakdownRow, GroupValue, TimelineAnswer, TimelineSeries
 from netally.web.figures import Unit, amount_unit, count, in_unit, iso, moment, shares
 from netally.web.filter_box import joined
-from netally.web.tables import quoted
+from netally.web.tables import quoted, stored_name
 
 DIMENSIONS = {
     "app": "Application",
@@ -64,7 +65,9 @@ class Groups(msgspec.Struct, frozen=True):
 
 
 def name_of(value: GroupValue) -> str:
-    return (value.name if value.id or value.by not in _UNNAMED else "") or _UNNAMED.get(value.by, "unknown")
+    name = value.name if value.id or value.by not in _UNNAMED else ""
+    name = display_name(name) if value.by in ("domain", "site") else name
+    return name or _UNNAMED.get(value.by, "unknown")
 
 
 def condition(value: GroupValue) -> str:
@@ -121,7 +124,11 @@ def _row(
     cells = [
         GroupCell(
             name_of(value),
-            value.executable if (value.by, value.name) in alike else "",
+            value.executable
+            if (value.by, value.name) in alike
+            else stored_name(value.name)
+            if value.by == "domain"
+            else "",
             f"{_PAGES[value.by]}{value.id}" if value.id and value.by in _PAGES else "",
         )
         for value in row.values

@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
+from netally.contracts.domain_display import display_name
 from netally.contracts.queries import Change, CompareAnswer, HeatmapAnswer, HistoryAnswer, TimelinePoint
 from netally.web.charts import nice_ceiling
 from netally.web.figures import (
@@ -385,7 +386,7 @@ def comparison(answer: CompareAnswer, inner: dict[int, CompareAnswer]) -> Compar
     largest = max((abs(one.change) for one in shown), default=0) or 1
 
     def name(one: Change) -> str:
-        return one.name or UNNAMED[answer.by]
+        return _shown(one, answer.by)
 
     def link(one: Change) -> str:
         return f"{PATHS[answer.by]}{one.id}" if one.id else ""
@@ -424,6 +425,10 @@ def comparison(answer: CompareAnswer, inner: dict[int, CompareAnswer]) -> Compar
         sum(one.bytes == 0 and one.before_bytes > 0 for one in answer.changes),
         len(answer.changes) >= answer.count,
     )
+
+
+def _shown(one: Change, by: str) -> str:
+    return (display_name(one.name) if by == "domain" else one.name) or UNNAMED[by]
 
 
 def signed(value: int) -> str:
@@ -480,7 +485,7 @@ def _where(one: Change, inner: CompareAnswer) -> str:
     largest = next((each for each in inner.changes if each.change * one.change > 0), None)
     if largest is None or abs(largest.change) * 2 < abs(one.change):
         return f" Spread over {count(inner.count)} {_many(inner.by)}." if inner.count > 3 else ""
-    name = largest.name or UNNAMED[inner.by]
+    name = _shown(largest, inner.by)
     share = min(abs(largest.change) / abs(one.change), 1.0)
     if share >= 0.95:
         return f" Nearly all of it is {name}."

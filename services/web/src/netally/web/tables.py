@@ -134,7 +134,7 @@ def domains_table(answer: DomainsAnswer, zone: ZoneInfo, now: int, *, shown: sli
             display_name(row.name),
             row.bytes_in,
             row.bytes_out,
-            stored=row.name if display_name(row.name) != row.name else "",
+            stored=stored_name(row.name),
             note=users_words(row.applications),
             related=users_words(row.applications),
             tags=[SOURCES.get(source, source) for source in row.sources],
@@ -173,7 +173,7 @@ def domain_tree(answer: DomainsAnswer, zone: ZoneInfo, now: int, *, inner: int =
 def _branch(row: DomainRow, zone: ZoneInfo, now: int, inner: int) -> Item:
     users = users_words(row.applications)
     item = Item(
-        row.name,
+        display_name(row.name),
         row.bytes_in,
         row.bytes_out,
         note=users,
@@ -182,17 +182,19 @@ def _branch(row: DomainRow, zone: ZoneInfo, now: int, inner: int) -> Item:
         hosts=count(row.hosts),
         connections=count(row.connections),
         last_used=moment(row.last_used, zone, now, seconds=True),
+        stored=stored_name(row.name),
         href=under(row.name),
     )
     if row.subdomains_count <= 1:
         if row.subdomains:
-            item.name = row.subdomains[0].name
+            item.name = display_name(row.subdomains[0].name)
+            item.stored = stored_name(row.subdomains[0].name)
         item.href = f"/domains/{row.id}"
         return item
     shown = row.subdomains[:inner]
     item.inside = [
         Item(
-            "itself" if one.name == row.name else one.name.removesuffix(f".{row.name}"),
+            "itself" if one.name == row.name else display_name(one.name.removesuffix(f".{row.name}")),
             one.bytes_in,
             one.bytes_out,
             last_used=moment(one.last_used, zone, now, seconds=True),
@@ -212,6 +214,11 @@ def _branch(row: DomainRow, zone: ZoneInfo, now: int, inner: int) -> Item:
             )
         )
     return item
+
+
+def stored_name(name: str) -> str:
+    """The form in which a domain is stored and asked for, where it is not the one that people read; else empty."""
+    return name if display_name(name) != name else ""
 
 
 def under(name: str) -> str:
