@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
+import sqlite3
 import subprocess
 import sys
 import time
@@ -30,15 +32,20 @@ def start_agent(environment: dict[str, str]) -> subprocess.Popen[bytes]:
 
 
 @pytest.fixture
-async def agent(
-    aggregator: AggregatorProcess, nats_url: str, pool: asyncpg.Pool, tmp_path: Path
-) -> AsyncIterator[subprocess.Popen[bytes]]:
-    """An agent on loopback, whose counters the tests' own traffic moves."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("NETALLY_")}
-    environment |= {
+def environment(nats_url: str, tmp_path: Path) -> dict[str, str]:
+    """Of the agent."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("NETALLY_")}
+    return kept | {
         "NETALLY_NATS_URL": nats_url, "NETALLY_DATA_DIR": str(tmp_path / "agent"), "NETALLY_HOST": HOST,
         "NETALLY_INTERVAL": "1", "NETALLY_INTERFACES": "lo", "NETALLY_CAPTURE_PORT": "0",
     }  # fmt: skip
+
+
+@pytest.fixture
+async def agent(
+    aggregator: AggregatorProcess, environment: dict[str, str], pool: asyncpg.Pool
+) -> AsyncIterator[subprocess.Popen[bytes]]:
+    """An agent on loopback, whose counters the tests' own traffic moves."""
     process = start_agent(environment)
 
     async def reported() -> bool:
@@ -80,6 +87,42 @@ async def test_paused_and_resumed(
     # Every second has its row, and only one: the intervals that were cut in two count as one.
     doubled = await pool.fetch("SELECT time FROM coverage GROUP BY time HAVING count(*) > 1")
     assert doubled == []
+
+
+async def test_a_paused_host_that_starts_without_the_bus_stays_paused(
+    agent: subprocess.Popen[bytes],
+    environment: dict[str, str],
+    orders: Orders,
+    pool: asyncpg.Pool,
+    nats_server: NatsServer,
+) -> None:
+    assert (await orders.run("pause", {"hosts": [HOST]})).state == "succeeded"
+    await asyncio.to_thread(nats_server.stop)
+    agent.terminate()
+    assert await asyncio.to_thread(agent.wait, 15) == 0
+    began = int(time.time() + 1) * 1000
+    again = start_agent(environment)
+    try:
+        # What it counts before the bus is back tells whether it remembered.
+        spool = Path(environment["NETALLY_DATA_DIR"]) / "capture" / "spool.sqlite3"
+
+        async def spooled() -> bool:
+            with contextlib.closing(sqlite3.connect(spool)) as database:
+                (last,) = database.execute("SELECT max(sequence) FROM batch").fetchone()
+            return bool(last and time.time() * 1000 > began + 3_000)
+
+        await eventually(spooled, within=20)
+        await asyncio.to_thread(nats_server.start)
+        since = "FROM coverage WHERE time >= to_timestamp($1 / 1000.0)"
+
+        async def arrived() -> bool:
+            return bool(await pool.fetchval(f"SELECT count(*) {since}", began) >= 3)
+
+        await eventually(arrived, within=20)
+        assert await pool.fetchval(f"SELECT bool_and(paused AND measured_ms = 0) {since}", began)
+    finally:
+        again.terminate()
+        assert await asyncio.to_thread(again.wait, 15) == 0
 
 
 async def _at_least(count: Any, number: int) -> bool:
