@@ -11,6 +11,7 @@ import pytest
 
 from tests.aggregator_process import AggregatorProcess
 from tests.api_in_process import RunningApi, running_api
+from tests.ordering import Orders, make_command
 from tests.services import eventually
 
 
@@ -116,6 +117,26 @@ async def test_the_same_key_runs_once(aggregator: AggregatorProcess, api: Runnin
     problem = await api.client.post("/api/config/cleanup", headers={"Idempotency-Key": "monday"})
     assert (problem.status_code, problem.json()["parameter"]) == (409, "idempotency_key")
     assert len((await api.get("/api/commands"))["commands"]) == 1
+
+
+async def test_the_same_key_by_bus_and_api_runs_once(
+    aggregator: AggregatorProcess, api: RunningApi, orders: Orders
+) -> None:
+    first = await orders.run("aggregate", {"tier": "all"}, idempotency_key="monday")
+    again = await post(
+        api, "/api/commands?wait=20", 200,
+        {"name": "aggregate", "arguments": {"tier": "all"}, "idempotency_key": "monday"},
+    )  # fmt: skip
+    assert (again["id"], again["state"]) == (first.command_id, "succeeded")
+    # Both at once: whichever comes first runs, and the other is told of it.
+    order = {"name": "cleanup", "dry_run": True, "idempotency_key": "tuesday"}
+    by_bus = make_command("cleanup", {}, dry_run=True, idempotency_key="tuesday")
+    _, by_api = await asyncio.gather(orders.send(by_bus), post(api, "/api/commands?wait=20", 200, order))
+    told = await orders.until(by_bus, "accepted", "progress", "succeeded")
+    assert (told.result.get("same_as", by_bus.id), by_api["state"]) == (by_api["id"], "succeeded")
+    other = await api.client.post("/api/commands", json={"name": "aggregate", "idempotency_key": "tuesday"})
+    assert (other.status_code, other.json()["parameter"]) == (409, "idempotency_key")
+    assert len((await api.get("/api/commands"))["commands"]) == 2
 
 
 async def test_settings_before_and_after(aggregator: AggregatorProcess, api: RunningApi) -> None:

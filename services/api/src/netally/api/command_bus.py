@@ -93,8 +93,8 @@ class CommandBus:
             issued_at=self._clock(),
             deadline=deadline,
         )
-        known = await self.find(identity) if key else None
-        if known is not None and (known.name, known.arguments, known.dry_run) != (name, arguments, dry_run):
+        known = await self._of_key(key) or await self.find(identity) if key else None
+        if known is not None and not _is_same(known, command):
             raise ProblemError(
                 problem(
                     409, f"The key was used for another command ({known.name}): take a new one.",
@@ -128,6 +128,10 @@ class CommandBus:
         while True:
             news.clear()
             row = await self.row(command.id)
+            if row is None and command.idempotency_key:
+                # The key came by another way at the same time, under another id.
+                first = await self._of_key(command.idempotency_key)
+                row = first if first is not None and _is_same(first, command) else None
             passed = loop.time() - began
             if row is not None and (row.state in FINAL_STATES or passed >= wait):
                 return row
@@ -176,6 +180,12 @@ class CommandBus:
             found = await rows("command", id=command_id)
         return row_of(found[0]) if found and actor in (None, found[0]["actor"]) else None
 
+    async def _of_key(self, key: str) -> CommandRow | None:
+        """The command in the ledger that had this key first, whichever way it came."""
+        async with self._database.read(ADVICE) as (rows, _):
+            found = await rows("command_of_key", key=key)
+        return row_of(found[0]) if found else None
+
     async def find(self, command_id: str, actor: str | None = None) -> CommandRow | None:
         """The command in the ledger, or on its way there; only when it is of this actor, where one is given."""
         row = await self.row(command_id, actor)
@@ -220,6 +230,10 @@ class CommandBus:
         except BUS_TROUBLE:
             return found
         return found
+
+
+def _is_same(row: CommandRow, command: Command) -> bool:
+    return (row.name, row.arguments, row.dry_run) == (command.name, command.arguments, command.dry_run)
 
 
 def _token(name: str) -> str:

@@ -15,7 +15,8 @@ VALUES (:command_id, :time, :source, :state, :message, :detail::text::jsonb)
 RETURNING id;
 
 -- name: command_of_key
-SELECT id, name, arguments::text AS arguments, dry_run, state, message, result::text AS result
+SELECT id, name, target, arguments::text AS arguments, actor, actor_verified, dry_run, idempotency_key, state, issued_at,
+       started_at, ended_at, deadline, message, result::text AS result
 FROM command WHERE idempotency_key = :key;
 
 -- name: unfinished_commands
