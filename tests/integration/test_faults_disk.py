@@ -110,7 +110,7 @@ async def test_the_disk_of_the_stream(own_postgres_server: PostgresServer, tmp_p
     bus = NatsServer(small)
     await asyncio.to_thread(bus.start)
     url = await own_postgres_server.create_database()
-    aggregator = AggregatorProcess(bus.url, url)
+    aggregator = AggregatorProcess(bus.url, url, NETALLY_NATS_MONITOR_URL=f"http://127.0.0.1:{bus.monitor}")
     aggregator.start()
     try:
         await aggregator.ready()
@@ -125,10 +125,19 @@ async def test_the_disk_of_the_stream(own_postgres_server: PostgresServer, tmp_p
 
             await eventually(agent_says_so, within=30)
             assert agent.spool.batches > 50
+
+            async def aggregator_says_so() -> bool:
+                return "disk of NATS is full" in (await aggregator.waiting_for()).get("bus storage", "")
+
+            await eventually(aggregator_says_so, within=10)
             disk(small, 200 * MIB)
             await asyncio.to_thread(own_postgres_server.start)
+
             # What the stream has does not wait for the rest.
-            await aggregator.ready(within=40)
+            async def only_the_bus_is_missing() -> bool:
+                return set(await aggregator.waiting_for()) == {"bus storage"}
+
+            await eventually(only_the_bus_is_missing, within=40)
             # nats-server does not write to that stream again until it is started anew.
             await asyncio.to_thread(bus.stop)
             await asyncio.to_thread(bus.start)

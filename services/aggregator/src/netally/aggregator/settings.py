@@ -15,6 +15,8 @@ class AggregatorSettings(msgspec.Struct, frozen=True):
 
     nats_url: str = "nats://127.0.0.1:4222"
     """One or more servers, separated by commas."""
+    nats_monitor_url: str | None = None
+    """Where NATS answers ``/healthz``, such as ``http://127.0.0.1:8222``: only there it tells that its disk is full."""
     timezone: str | None = None
     """Time zone of the daily tier of a new database; the machine's when absent. Later changes have no effect."""
     aggregator_port: Annotated[int, Meta(ge=0, le=65_535)] = 7502

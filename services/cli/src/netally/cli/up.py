@@ -140,6 +140,7 @@ async def _start(settings: CliSettings, supervisor: Supervisor, without: tuple[s
         program, config = nats_server.prepare(directory)
         links |= config.links
         seeds = _seeds(config.hub, settings.host_name)
+        links["NETALLY_NATS_MONITOR_URL"] = f"http://127.0.0.1:{config.monitor_port}"
         links["NETALLY_FLOWS_MAX_BYTES"] = os.environ.get("NETALLY_FLOWS_MAX_BYTES") or str(config.flows_max_bytes)
         starts.append(supervisor.start(program, within=SERVERS_WITHIN))
     await _together(starts)
