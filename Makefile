@@ -12,7 +12,7 @@ BPF := services/capture/src/netally/capture/ebpf
 BPF_FLAGS := -target bpfel -O2 -Wall -Wextra -Werror -I/usr/include/$(shell uname -m)-linux-gnu
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-test run test lint fmt types bench bpf docs fuzz accuracy lock clean
+.PHONY: help setup setup-test run test lint fmt types bench bpf docs fuzz lab accuracy lock clean
 
 help: ## List the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -74,6 +74,9 @@ docs: .venv/.test ## Write docs/reference.md and the AsyncAPI document anew from
 
 fuzz: .venv/.test ## Fuzz the parsers for ten minutes
 	@$(BIN)/python -m tests.fuzz.run --seconds 600
+
+lab: .venv/.test ## Every capture mode against known traffic, as root; writes its part of docs/accuracy.md
+	@$(BIN)/python -m tests.lab
 
 accuracy: .venv/.test ## Score replay against known captures; writes docs/accuracy.md
 	@$(BIN)/python -m tests.accuracy

@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from netally.capture.replay import CaptureReader, FlowLine, read_flows
+from tests.accuracy_page import write_section
 
 ROOT = Path(__file__).parent.parent
 OWN = ROOT / "tests" / "data"
 NDPI = ROOT.parent / "shared" / "pcaps"
-REPORT = ROOT / "docs" / "accuracy.md"
 
 NAMED_PROTOCOLS = ("TLS", "QUIC", "HTTP", "HTTP_Proxy", "DNS", "MDNS", "DTLS", "DoH_DoT")
 COUNTERS = ("c2s_packets", "c2s_bytes", "s2c_packets", "s2c_bytes")
@@ -146,7 +146,7 @@ def totals(scores: list[FileScore]) -> tuple[int, int, int, int]:
 
 def report() -> str:
     parts = [
-        "# Accuracy",
+        "## Replay: captures whose flows are known",
         "",
         "How `netally replay` counts and names the flows of captures whose flows are known. Written by",
         "`python -m tests.accuracy`; a flow is exact when packets and bytes of both directions are.",
@@ -160,7 +160,7 @@ def report() -> str:
             continue
         flows, exact, names, right = totals(scores)
         parts += [
-            f"## {title}",
+            f"### {title}",
             "",
             f"{len(scores)} files, {exact} of {flows} flows exact; {right} of {names} names of TLS, QUIC, HTTP and DNS",
             f"flows right ({right / names:.1%}).",
@@ -187,4 +187,4 @@ def report() -> str:
 
 
 if __name__ == "__main__":
-    REPORT.write_text(report())
+    write_section("replay", report())

@@ -340,3 +340,25 @@ def test_a_clock_that_is_set_makes_no_flow_look_silent() -> None:
     table.shift(-7_200.0)
     table.forget_idle(10_000.0 + flow_table.TCP_AGE + 2)
     assert len(table) == 0
+
+
+def test_a_flow_set_apart_keeps_what_it_counted_and_its_ports_begin_anew() -> None:
+    table = FlowTable()
+    observe(table, (packet(), 1.0), (packet(40_001), 1.0))
+    old = table.find(key())
+    assert old is not None
+    table.set_process(old, App("first"), 1)
+    assert table.find_all(table.words[[old]]).tolist() == [old]
+    table.set_apart(old)
+    assert table.find(key()) is None
+    assert table.find_all(table.words[[old]]).tolist() == [-1]
+    (fresh,) = observe(table, (packet(), 2.0), (packet(), 2.1))
+    table.set_process(fresh, App("second"), 1)
+    cut = table.cut(3.0)
+    found = {
+        (app.name if (app := table.process[slot]) is not None else "", int(counters.sum()))
+        for slot, counters in zip(cut.slots.tolist(), cut.counters, strict=True)
+    }
+    assert found == {("first", 101), ("second", 202), ("", 101)}
+    table.forget_idle(1e6)
+    assert len(table) == 0

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from netally.capture.interfaces import InterfaceCounters
-from netally.capture.tally import Carried, Odd, counter_delta, tally_rows
+from netally.capture.tally import Carried, Measured, Odd, Passed, counter_delta, measured_rows, tally_rows
 from netally.contracts.codes import Cause
 
 COUNT = st.integers(0, 10**12)
@@ -79,3 +79,60 @@ def test_a_tunnel_s_counter_has_no_link_headers() -> None:
         Cause.NO_NAME: (1000, 0, 10, 0),
         Cause.LOST_RING: (400, 0, 4, 0),
     }
+
+
+PAIR = st.tuples(COUNT, COUNT)
+FOUR = st.tuples(COUNT, COUNT, COUNT, COUNT)
+PASSED = st.builds(Passed, PAIR, PAIR, PAIR, PAIR, FOUR, FOUR, FOUR)
+
+
+def measured(found: Measured, causes: dict[tuple[int, Cause], list[int]]) -> dict[Cause, tuple[int, ...]]:
+    return {
+        Cause(row.cause): (row.bytes_in, row.bytes_out, row.packets_in, row.packets_out)
+        for row in measured_rows({2: found}, causes)
+    }
+
+
+@given(AMOUNTS, st.dictionaries(st.sampled_from(list(Cause)[1:4]), AMOUNTS), PASSED)
+def test_measured_causes_sum_to_the_counter(counted: list[int], seen: dict[Cause, list[int]], passed: Passed) -> None:
+    found = measured(Measured("eth0", delta(*counted), passed), {(2, cause): row for cause, row in seen.items()})
+    assert [sum(amounts[column] for amounts in found.values()) for column in range(4)] == counted
+
+
+def test_what_passed_without_a_socket_is_the_kernel_s_or_passed_on() -> None:
+    passed = Passed(
+        frames=(20, 10), frame_bytes=(20 * 1014, 10 * 514), packets=(20, 10), bytes=(20_000, 5_000),
+        not_ip=(28, 0, 1, 0), elsewhere=(3_000, 2_000, 3, 4), lost=(500, 0, 1, 0),
+    )  # fmt: skip
+    causes = {(2, Cause.ATTRIBUTED): [16_000, 2_900, 14, 5]}
+    found = measured(Measured("eth0", delta(20 * 1014, 10 * 514, 20, 10), passed), causes)
+    assert found == {
+        Cause.ATTRIBUTED: (16_000, 2_900, 14, 5),
+        Cause.NOT_IP: (28, 0, 1, 0),
+        Cause.LOST_MAP: (500, 0, 1, 0),
+        Cause.FORWARDED: (3_000, 2_000, 3, 4),
+        Cause.KERNEL: (472, 100, 1, 1),
+        Cause.HEADER_DIFFERENCE: (280, 140, 0, 0),
+    }
+
+
+def test_a_super_packet_is_one_to_a_virtual_interface_and_many_to_a_card() -> None:
+    nothing = (0, 0, 0, 0)
+    passed = Passed((2, 0), (60_028, 0), (40, 0), (62_000, 0), nothing, nothing, nothing)
+    causes = {(2, Cause.NO_NAME): [62_000, 0, 40, 0]}
+    assert measured(Measured("veth0", delta(60_028, 0, 2, 0), passed), causes) == {
+        Cause.NO_NAME: (62_000, 0, 40, 0),
+        Cause.HEADER_DIFFERENCE: (60_028 - 62_000, 0, -38, 0),
+    }
+    on_wire = 62_000 + 14 * 40
+    assert measured(Measured("eth0", delta(on_wire, 0, 40, 0), passed), causes) == {
+        Cause.NO_NAME: (62_000, 0, 40, 0),
+        Cause.HEADER_DIFFERENCE: (14 * 40, 0, 0, 0),
+    }
+
+
+def test_what_the_counter_says_beyond_all_that_was_seen_is_unknown() -> None:
+    nothing = (0, 0, 0, 0)
+    passed = Passed((10, 0), (1_140, 0), (10, 0), (1_000, 0), nothing, nothing, nothing)
+    found = measured(Measured("eth0", delta(1_200, 0, 11, 0), passed), {(2, Cause.NO_NAME): [1_000, 0, 10, 0]})
+    assert found[Cause.UNKNOWN] == (60, 0, 1, 0)
