@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import AsyncIterator
 from typing import Any
@@ -9,6 +10,8 @@ from typing import Any
 import asyncpg
 import pytest
 from nats.aio.client import Client
+from nats.js import JetStreamContext
+from nats.js.errors import NotFoundError
 
 from tests.aggregator_process import AggregatorProcess
 from tests.ordering import Orders, make_command
@@ -153,3 +156,41 @@ async def test_a_cancelled_export_leaves_no_file(
         await blocker.close()
     info = await nats_client.jetstream().stream_info("OBJ_exports")
     assert info.state.messages == 0
+
+
+async def test_an_export_that_was_interrupted_is_whole_or_not_there(
+    aggregator: AggregatorProcess, orders: Orders, migrated_database_url: str, nats_client: Client
+) -> None:
+    js = nats_client.jetstream()
+    blocker = await asyncpg.connect(migrated_database_url)
+    transaction = blocker.transaction()
+    await transaction.start()
+    await blocker.execute("LOCK TABLE flow IN ACCESS EXCLUSIVE MODE")
+    try:
+        span = {"from": 1_795_305_600_000, "to": 1_795_309_200_000, "tier": "raw"}
+        export = await orders.send(make_command("export", span))
+        await orders.until(export, "progress")
+        aggregator.kill()
+        # A piece that the dead one had sent.
+        await js.publish(f"$O.exports.C.{export.id}", b"half a row")
+        assert await files(js) == []
+        aggregator.start()
+        await aggregator.ready()
+    finally:
+        await transaction.rollback()
+        await blocker.close()
+    done = await orders.until(export)
+    assert done.state == "succeeded", done
+    assert await files(js) == [done.result["file"]]
+    data = (await (await js.object_store("exports")).get(done.result["file"])).data
+    assert data is not None
+    assert (data.startswith(b"time,host,"), len(data)) == (True, done.result["bytes"])
+    assert hashlib.sha256(data).hexdigest() == done.result["sha256"]
+
+
+async def files(js: JetStreamContext) -> list[str | None]:
+    """Names in the store."""
+    try:
+        return [each.name for each in await (await js.object_store("exports")).list()]
+    except NotFoundError:
+        return []
