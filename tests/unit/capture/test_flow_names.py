@@ -160,3 +160,17 @@ def test_names_that_are_none_are_not_given() -> None:
         assert observe(names, segment(payload)) is None
     assert observe(names, datagram(bytes(40))) is None
     assert observe(names, datagram(b"", dport=53)) is None
+
+
+def test_a_wrong_name_of_an_address_is_gone_once_forgotten() -> None:
+    names = FlowNames()
+
+    def answer(name: str) -> ScapyPacket:
+        return dns_reply(DNS(qr=1, qd=DNSQR(qname=name), an=DNSRR(rrname=name, rdata=SERVER, ttl=300)))
+
+    observe(names, answer("wrong.example"))
+    assert names.of_address(CLIENT_BYTES, SERVER_BYTES, 1.0) == "wrong.example"
+    assert names.forget() == 1
+    assert names.of_address(CLIENT_BYTES, SERVER_BYTES, 1.0) is None
+    observe(names, answer("right.example"), 2.0)
+    assert names.of_address(CLIENT_BYTES, SERVER_BYTES, 3.0) == "right.example"

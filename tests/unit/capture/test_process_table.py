@@ -225,3 +225,18 @@ def test_naming_rules_are_followed(holder: tuple[subprocess.Popen[str], list[int
     app = ProcessTable(rename=parse_rules("name=connector.py* -> tests of {user}")).find(inodes[0], os.getuid())
     assert app is not None
     assert app.name == f"tests of {getpass.getuser()}"
+
+
+def test_a_wrong_owner_is_looked_up_anew_once_forgotten(holder: tuple[subprocess.Popen[str], list[int]]) -> None:
+    _, inodes = holder
+    table = ProcessTable()
+    with socket.socket() as own:
+        inode = os.fstat(own.fileno()).st_ino
+        right, other = table.find(inodes[0], os.getuid()), table.find(inode, os.getuid())
+        assert right is not None
+        assert other is not None
+        assert right != other
+        table._owners[inodes[0]] = table._owners[inode]
+        assert table.find(inodes[0], os.getuid()) == other
+        assert table.forget() > 0
+        assert table.find(inodes[0], os.getuid()) == right
