@@ -98,7 +98,8 @@ class ProcessTable:
 
     def program(self, pid: int) -> App | None:
         """What a process is, as long as it lives."""
-        return self._describe(pid)
+        described = self._describe(pid)
+        return described.app if described is not None else None
 
     def renamed(self, app: App) -> App:
         """By the naming rules."""
