@@ -44,7 +44,7 @@ class Reading(msgspec.Struct):
 @pytest.fixture(scope="module")
 def served() -> Iterator[tuple[FakeApi, str]]:
     fake = FakeApi()
-    with serve(create_fake(fake)) as api, serve(create_app(WebSettings(api_url=api))) as url:
+    with serve(create_fake(fake)) as api, serve(create_app(WebSettings(api_url=api, development=True))) as url:
         yield fake, url
 
 

@@ -83,6 +83,7 @@ CASES = [
     Case("/operations"),
     Case("/settings"),
     Case("/settings", nothing_yet),
+    Case("/_components"),
     Case("/login"),
     Case("/no-such-page", status=404),
     Case("/?range=2h", status=400),

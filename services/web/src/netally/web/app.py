@@ -22,6 +22,7 @@ from netally.telemetry.logging import configure_logging
 from netally.telemetry.settings import SettingsError, load_settings
 from netally.web.api_client import ApiClient, ApiProblem, open_client
 from netally.web.assets import static_file
+from netally.web.components import components
 from netally.web.details import application_page, domain_page, host_page
 from netally.web.explore import delete_view, explore_csv, explore_page, save_view
 from netally.web.faults import on_any_fault, on_api_problem, on_http_fault, on_range_fault
@@ -87,10 +88,10 @@ def create_app(settings: WebSettings | None = None, *, clock: Clock = wall_clock
             history_page, explore_page, explore_csv, save_view, delete_view,
             live_page, live_stream, live_tree_stream, login_page, login, logout, appearance,
             operations, settings_page, order_command, command_page, confirm_preview, cancel_command, command_stream,
-            static_file, api_proxy, livez, readyz, metrics,
+            components, static_file, api_proxy, livez, readyz, metrics,
         ],
         lifespan=[api_connection],
-        state=State({"zone": server_zone(settings.timezone), "clock": clock}),
+        state=State({"zone": server_zone(settings.timezone), "clock": clock, "development": settings.development}),
         before_request=start_watch,
         before_send=[set_headers, observe_page],
         compression_config=CompressionConfig(backend="gzip", gzip_compress_level=6, exclude=UNPACKED),

@@ -10,7 +10,7 @@ import jinja2
 import msgspec
 
 from netally.web import figures
-from netally.web.appearance import THEMES
+from netally.web.appearance import THEMES, UNITS
 from netally.web.assets import url_of
 
 
@@ -69,7 +69,7 @@ def environment() -> jinja2.Environment:
         lstrip_blocks=True,
         auto_reload=False,
     )
-    env.globals.update(asset=url_of, navigation=NAVIGATION, themes=THEMES, nbsp=figures.NBSP)
+    env.globals.update(asset=url_of, navigation=NAVIGATION, themes=THEMES, units=UNITS, nbsp=figures.NBSP)
     env.filters.update(amount=figures.amount, rate=figures.rate, count=figures.count, bucket_words=figures.bucket_words)
     return env
 

@@ -18,6 +18,8 @@ class WebSettings(msgspec.Struct, frozen=True):
     timezone: str = ""
     """IANA name of the zone of readers whose browser has not told its own; default: this machine's."""
     log_level: str = "info"
+    development: bool = False
+    """Serves `/_components`: every component of the pages in all its states, with made-up figures."""
 
     @property
     def api_base(self) -> str:
