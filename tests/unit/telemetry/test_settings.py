@@ -64,3 +64,21 @@ def test_the_data_directory_of_root_and_of_others(monkeypatch: pytest.MonkeyPatc
     monkeypatch.delenv("XDG_DATA_HOME")
     monkeypatch.setenv("HOME", "/home/ada")
     assert default_data_dir() == Path("/home/ada/.local/share/netally")
+
+
+def test_a_secret_may_lie_in_a_file_of_its_own(tmp_path: Path) -> None:
+    (tmp_path / "url").write_text("postgresql://hub/netally\n")
+    environ = {"NETALLY_DATABASE_URL_FILE": str(tmp_path / "url")}
+    assert load_settings(Needed, environ).database_url == "postgresql://hub/netally"
+    assert load_settings(Needed, {**environ, "NETALLY_DATABASE_URL": "postgresql://other"}).database_url.endswith(
+        "other"
+    )
+
+
+@pytest.mark.parametrize(("content", "reason"), [(b"", "is empty"), (b" \n", "is empty"), (b"\xff", "it is no text")])
+def test_a_secret_file_that_is_no_use_is_named(tmp_path: Path, content: bytes, reason: str) -> None:
+    (tmp_path / "url").write_bytes(content)
+    with pytest.raises(SettingsError, match=rf"NETALLY_DATABASE_URL_FILE: .*{reason}"):
+        load_settings(Needed, {"NETALLY_DATABASE_URL_FILE": str(tmp_path / "url")})
+    with pytest.raises(SettingsError, match="NETALLY_DATABASE_URL_FILE: cannot read /no/such: No such file"):
+        load_settings(Needed, {"NETALLY_DATABASE_URL_FILE": "/no/such"})

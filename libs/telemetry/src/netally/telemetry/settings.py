@@ -1,7 +1,8 @@
 """Settings of a service: a frozen Struct filled from ``NETALLY_*`` variables, then ``netally.toml``, then defaults.
 
 Field ``api_port`` is read from ``NETALLY_API_PORT`` or the key ``api_port`` of the TOML file named by
-``NETALLY_CONFIG`` (default ``/etc/netally/netally.toml``, which may be absent).
+``NETALLY_CONFIG`` (default ``/etc/netally/netally.toml``, which may be absent). A secret may lie in a file of its own,
+as containers get it: ``NETALLY_ADMIN_TOKEN_FILE`` names the file that holds ``admin_token``.
 """
 
 from __future__ import annotations
@@ -52,6 +53,8 @@ def load_settings(kind: type[T], environ: Mapping[str, str] | None = None) -> T:
         raw: Any
         if environ.get(variable):
             source, raw = variable, environ[variable]
+        elif environ.get(f"{variable}_FILE") and field.type is str:
+            source, raw = variable, _secret(f"{variable}_FILE", Path(environ[f"{variable}_FILE"]))
         elif field.name in from_file:
             source, raw = f"{field.name} in {path}", from_file[field.name]
         elif field.required:
@@ -64,3 +67,14 @@ def load_settings(kind: type[T], environ: Mapping[str, str] | None = None) -> T:
         except msgspec.ValidationError as error:
             raise SettingsError(f"{source} is wrong: {error}") from None
     return kind(**values)
+
+
+def _secret(variable: str, path: Path) -> str:
+    try:
+        value = path.read_text("utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is no text"
+        raise SettingsError(f"{variable}: cannot read {path}: {reason}") from None
+    if not value:
+        raise SettingsError(f"{variable}: {path} is empty")
+    return value

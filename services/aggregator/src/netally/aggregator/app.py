@@ -80,7 +80,7 @@ async def run(settings: AggregatorSettings, database_settings: database.Database
     probes = None
     if settings.aggregator_port:
         try:
-            probes = await serve_probes(settings.aggregator_port, readiness.missing)
+            probes = await serve_probes(settings.aggregator_port, readiness.missing, host=settings.probe_bind)
         except OSError as error:
             return _complain(
                 f"netally aggregator: cannot listen on port {settings.aggregator_port} ({error.strerror}): set "

@@ -20,7 +20,9 @@ class AggregatorSettings(msgspec.Struct, frozen=True):
     timezone: str | None = None
     """Time zone of the daily tier of a new database; the machine's when absent. Later changes have no effect."""
     aggregator_port: Annotated[int, Meta(ge=0, le=65_535)] = 7502
-    """Probes and metrics on 127.0.0.1; 0 turns them off."""
+    """Probes and metrics; 0 turns them off."""
+    probe_bind: str = "127.0.0.1"
+    """Address that probes and metrics listen on."""
     log_level: str = "info"
     raw_retention_days: Annotated[int, Meta(ge=2, le=3_650)] = 7
     """Days raw rows are kept; what is older than one day less is refused on arrival."""

@@ -146,7 +146,7 @@ class Agent:
             loop.add_signal_handler(number, self._end)
         probes = None
         if self._settings.capture_port:
-            probes = await serve_probes(self._settings.capture_port, self.waiting_for, host=self._settings.bind)
+            probes = await serve_probes(self._settings.capture_port, self.waiting_for, host=self._settings.probe_bind)
         try:
             self._follow(self._follower.current)
             self._refresh_interfaces()

@@ -30,7 +30,8 @@ class Settings(msgspec.Struct, frozen=True):
     """Seconds of one record."""
     capture_port: Annotated[int, msgspec.Meta(ge=0, le=65_535)] = 7503
     """Probes and metrics; 0 switches them off."""
-    bind: str = "127.0.0.1"
+    probe_bind: str = "127.0.0.1"
+    """Address that probes and metrics listen on."""
     log_level: str = "info"
     spool_max_bytes: Annotated[int, msgspec.Meta(ge=MIB)] = 1024 * MIB
     """Above it the oldest batches are lost (and counted)."""
