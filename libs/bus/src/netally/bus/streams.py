@@ -44,13 +44,16 @@ ACK_WAIT: Final = 30.0
 crashed aggregator had in hand waits that long."""
 
 
-def stream_configs(flows_max_bytes: int = 8 * GIB, exports_max_bytes: int = GIB) -> list[StreamConfig]:
+def stream_configs(
+    flows_max_bytes: int = 8 * GIB, exports_max_bytes: int = GIB, replicas: int = 1
+) -> list[StreamConfig]:
     """Wanted configuration of each stream.
 
     FLOWS is a work queue, bounded by bytes, refusing new messages when full (then agents spool) and *without* an age
-    limit: a limits stream with ``max_age`` deletes what nobody has read yet.
+    limit: a limits stream with ``max_age`` deletes what nobody has read yet. ``replicas``: on how many servers of a
+    cluster each message is kept (1, 3 or 5).
     """
-    return [
+    configs = [
         StreamConfig(
             name=FLOWS,
             subjects=[f"{subjects.FLOWS}.*"],
@@ -133,6 +136,7 @@ def stream_configs(flows_max_bytes: int = 8 * GIB, exports_max_bytes: int = GIB)
             allow_rollup_hdrs=True,
         ),
     ]
+    return [config.evolve(num_replicas=replicas) for config in configs]
 
 
 def consumer_configs(ack_wait: float = ACK_WAIT) -> list[tuple[str, ConsumerConfig]]:
@@ -200,7 +204,11 @@ _SHRINKS: Final = {FLOWS: LEAST_FLOWS_BYTES, f"OBJ_{EXPORTS_BUCKET}": LEAST_EXPO
 
 
 async def provision(
-    js: JetStreamContext, flows_max_bytes: int = 8 * GIB, ack_wait: float = ACK_WAIT, exports_max_bytes: int = GIB
+    js: JetStreamContext,
+    flows_max_bytes: int = 8 * GIB,
+    ack_wait: float = ACK_WAIT,
+    exports_max_bytes: int = GIB,
+    replicas: int = 1,
 ) -> None:
     """Create what is missing and bring the rest to the wanted configuration. Safe to run at any time, by several.
 
@@ -209,7 +217,7 @@ async def provision(
     """
     # The others have fixed sizes; these take what remains.
     last = ["", *_SHRINKS]
-    configs = stream_configs(flows_max_bytes, exports_max_bytes)
+    configs = stream_configs(flows_max_bytes, exports_max_bytes, replicas)
     for config in sorted(configs, key=lambda config: last.index(config.name) if config.name in _SHRINKS else 0):
         await _provision_stream(js, config)
     for stream, consumer in consumer_configs(ack_wait):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
@@ -28,6 +28,8 @@ class AggregatorSettings(msgspec.Struct, frozen=True):
     """Days raw rows are kept; what is older than one day less is refused on arrival."""
     flows_max_bytes: Annotated[int, Meta(ge=LEAST_FLOWS_BYTES)] = 8 * GIB
     """Bound of the stream FLOWS; a server with less room gets a smaller one."""
+    stream_replicas: Literal[1, 3, 5] = 1
+    """Servers of a NATS cluster that keep each message; 3 or 5 on a cluster of as many."""
     exports_max_bytes: Annotated[int, Meta(ge=LEAST_EXPORTS_BYTES)] = 2 * GIB
     """Most bytes of all exported files together; each is kept for three days."""
 

@@ -35,7 +35,13 @@ async def provision(js: JetStreamContext, settings: AggregatorSettings, readines
     pause = 0.25
     while True:
         try:
-            await streams.provision(js, settings.flows_max_bytes, settings.ack_wait_seconds, settings.exports_max_bytes)
+            await streams.provision(
+                js,
+                settings.flows_max_bytes,
+                settings.ack_wait_seconds,
+                settings.exports_max_bytes,
+                settings.stream_replicas,
+            )
         except (streams.NoRoomError, APIError, nats.errors.Error, TimeoutError) as error:
             readiness.wait_for("streams", plain_words(error))
             await asyncio.sleep(pause)

@@ -34,9 +34,18 @@ _directory = click.option(
 @click.command()
 @click.option("--address", "addresses", multiple=True, help="How hosts reach this machine; repeat for more.")
 @click.option("--port", type=click.IntRange(1, 65535), default=4222, show_default=True, help="Port of the bus.")
+@click.option("--database", "database_host", help="For containers: the database server; makes its password.")
+@click.option("--owner", type=int, help="For containers: number of the user who is to read the files.")
 @click.option("--renew", is_flag=True, help="Only make a new server certificate, for the same addresses and more.")
 @_directory
-def init(addresses: tuple[str, ...], port: int, renew: bool, directory: Path | None) -> None:
+def init(
+    addresses: tuple[str, ...],
+    port: int,
+    database_host: str | None,
+    owner: int | None,
+    renew: bool,
+    directory: Path | None,
+) -> None:
     """Make this machine the hub of many hosts: keys, certificates and the bus's configuration.
 
     `netally up` then lets hosts in over TLS. For compose and Kubernetes, name a directory to be mounted.
@@ -54,8 +63,13 @@ def init(addresses: tuple[str, ...], port: int, renew: bool, directory: Path | N
     if directory is None:
         data_directory.prepare(_made(path.parent))
     made = hub.init(path, addresses, port)
+    if database_host:
+        hub.make_secrets(path, database_host)
+    if owner is not None:
+        hub.give_to(path, owner)
     click.echo(f"The hub's keys and certificates are in {path}. Keep a copy of it in a safe place.")
-    click.echo(f"Hosts will reach it at {made.url}. Start it with `netally up`, then: netally agent add HOST")
+    start = "" if directory else " Start it with `netally up`, then: netally agent add HOST"
+    click.echo(f"Hosts will reach it at {made.url}.{start}")
 
 
 def _made(path: Path) -> Path:

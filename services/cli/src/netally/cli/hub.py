@@ -113,6 +113,23 @@ def init(directory: Path, addresses: Sequence[str], port: int) -> Hub:
     return hub
 
 
+def make_secrets(directory: Path, database_host: str) -> None:
+    """What a deployment by containers needs besides: a password and the URL of a database server of that name, and the
+    admin token, a file each.
+    """
+    password = secrets.token_urlsafe(24)
+    data_directory.write_private(directory / "database-password", password)
+    url = f"postgresql://netally:{password}@{database_host}:5432/netally"
+    data_directory.write_private(directory / "database-url", url)
+    data_directory.write_private(directory / "admin-token", secrets.token_urlsafe(32))
+
+
+def give_to(directory: Path, uid: int) -> None:
+    """Make a user the owner of all files: the one that containers run as, who has to read what is mounted."""
+    for path in (directory, *directory.iterdir()):
+        os.chown(path, uid, -1)
+
+
 def renew(directory: Path, hub: Hub) -> None:
     """A new server certificate under the same authority; hosts notice nothing."""
     authority = Signed(_read(directory / CA_KEY), _read(directory / CA))
