@@ -1,8 +1,8 @@
-"""CPU of the packet path: ring blocks to flow table, against dpkt and a dictionary; and a real ring.
+"""CPU of the packet path: ring blocks to flow table, against dpkt and a dictionary; a real ring; and the whole agent.
 
 Workload of the first: 20,000 packets of 2,000 flows in Zipf order, 30 % IPv6, 968 bytes in the mean, cut at 128, in
 blocks as the kernel hands them over. Of the second (root only): the same frames over a veth pair between two namespaces
-at a steady rate, while this process reads the ring.
+at a steady rate, while this process reads the ring. Of the third (root only): the same, while an agent of its own runs.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from typing import Any, NamedTuple
 
 import dpkt
 import numpy as np
+import psutil
 from numpy.typing import NDArray
 
 from netally.capture.decode import decode_block
@@ -30,7 +31,8 @@ from netally.capture.flow_table import FlowTable
 from netally.capture.network_namespace import inside
 from netally.capture.packet_ring import SNAPLEN, PacketRing
 from netally.capture.priority import Priority
-from tests.namespaces import linked_namespaces
+from tests.capture_box import Box, box
+from tests.namespaces import Namespace, linked_namespaces
 from tests.ring_blocks import OUTGOING, RingFrame, make_block
 
 PACKETS = 20_000
@@ -127,23 +129,11 @@ def flood(rate: int) -> Flood:
     with linked_namespaces(nameserver=False) as (here, world), on_processor(processors[-1]):
         path = f"/run/netns/{here.name}"
         mac = inside(path, lambda: _mac(here.interface))
-        sender = subprocess.Popen(
-            world.command(
-                *(sys.executable, "-m", "tests.bench.packet_flood"),
-                *(world.interface, mac, str(rate), SECONDS, str(processors[0])),
-            ),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        assert sender.stdin is not None
-        assert sender.stdout is not None
-        assert sender.stdout.readline() == "ready\n"
+        sender = sending(world, mac, rate, processors[0])
         ring = inside(path, lambda: PacketRing(here.interface))
         table, fragments, counted = FlowTable(), FragmentTable(), 0
         try:
-            sender.stdin.write("go\n")
-            sender.stdin.flush()
+            go(sender)
             cpu, quiet = time.process_time(), 0
             while sender.poll() is None or quiet < 2:
                 ready, _, _ = select.select([ring.fileno()], [], [], 0.3)
@@ -156,10 +146,95 @@ def flood(rate: int) -> Flood:
             drops = ring.statistics().drops
         finally:
             ring.close()
-            sent, seconds = sender.stdout.readline().split()
-            sender.stdin.close()
-            sender.stdout.close()
-    return Flood(int(sent), float(seconds), counted, drops, spent)
+            sent, seconds = ended(sender)
+    return Flood(sent, seconds, counted, drops, spent)
+
+
+def sending(world: Namespace, mac: str, rate: int, processor: int, seconds: str = SECONDS) -> subprocess.Popen[str]:
+    """A sender that waits for `go`."""
+    sender = subprocess.Popen(
+        world.command(
+            *(sys.executable, "-m", "tests.bench.packet_flood"),
+            *(world.interface, mac, str(rate), seconds, str(processor)),
+        ),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert sender.stdout is not None
+    assert sender.stdout.readline() == "ready\n"
+    return sender
+
+
+def go(sender: subprocess.Popen[str]) -> None:
+    assert sender.stdin is not None
+    sender.stdin.write("go\n")
+    sender.stdin.flush()
+
+
+def ended(sender: subprocess.Popen[str]) -> tuple[int, float]:
+    """(frames, seconds) that it sent."""
+    assert sender.stdout is not None
+    sent, seconds = sender.communicate()[0].split()
+    return int(sent), float(seconds)
+
+
+class AgentRun(NamedTuple):
+    """What an agent cost from its start to the end of a flood."""
+
+    started: float
+    """Seconds from starting the process to its first counted packets."""
+    started_cpu: float
+    sent: int
+    seconds: float
+    counted: int
+    cpu: float
+    """CPU seconds of the flood, everything the agent did meanwhile."""
+    resident: float
+    """MiB after it, its flows in the table."""
+
+
+def agent(rate: int) -> AgentRun:
+    """A whole agent without a bus, under a flood."""
+    with box(bus=False) as machine:
+        mac = inside(f"/run/netns/{machine.here.name}", lambda: _mac(machine.here.interface))
+        trickle = sending(machine.world, mac, 1_000, 0, "60")
+        flood = sending(machine.world, mac, rate, 0)
+        go(trickle)
+        begun = time.monotonic()
+        machine.start_agent()
+        assert machine.agent is not None
+        process = psutil.Process(machine.agent.pid)
+        while not _packets(machine):
+            time.sleep(0.01)
+        started, started_cpu = time.monotonic() - begun, sum(process.cpu_times()[:2])
+        trickle.kill()
+        trickle.communicate()
+        counted = _settled(machine)
+        cpu = sum(process.cpu_times()[:2])
+        go(flood)
+        sent, seconds = ended(flood)
+        spent = sum(process.cpu_times()[:2]) - cpu
+        counted = _settled(machine) - counted
+        resident = process.memory_info().rss / 1024**2
+        machine.stop_agent()
+    return AgentRun(started, started_cpu, sent, seconds, counted, spent, resident)
+
+
+def _packets(machine: Box) -> int:
+    """Packets counted on the wire."""
+    text = machine.here.run("curl", "--silent", "http://127.0.0.1:7503/metrics")
+    name = f'netally_capture_packets_total{{interface="{machine.here.interface}"}} '
+    return sum(int(float(line.removeprefix(name))) for line in text.splitlines() if line.startswith(name))
+
+
+def _settled(machine: Box) -> int:
+    """Packets counted when no more come."""
+    before, now = -1, _packets(machine)
+    while now != before:
+        time.sleep(0.5)
+        before, now = now, _packets(machine)
+    return now
 
 
 def _mac(interface: str) -> str:
@@ -207,4 +282,25 @@ async def measure() -> list[dict[str, Any]]:
                         "workload": workload,
                     }
                 )
+        lines += agent_lines(agent(RATES[0]))
     return lines
+
+
+def agent_lines(run: AgentRun) -> list[dict[str, Any]]:
+    workload = f"{run.sent} frames of {FLOWS} flows over a veth pair, {run.sent / run.seconds:.0f} a second, no bus"
+    return [
+        {
+            "name": f"capture: whole agent, {name}",
+            "value": round(value, 3),
+            "unit": unit,
+            "against": against,
+            "ratio": ratio,
+            "workload": workload,
+        }
+        for name, value, unit, against, ratio in (
+            ("start to first packets counted", run.started, "s", f"{run.started_cpu:.2f} CPU s", None),
+            ("share of a core at 100,000 packets/s", run.cpu / run.seconds, "cores", None, None),
+            ("packets counted", run.counted, "packets", "frames sent", round(run.counted / run.sent, 4)),
+            ("resident memory", run.resident, "MiB", "budget 80", round(run.resident / 80, 2)),
+        )
+    ]

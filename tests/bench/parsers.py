@@ -13,14 +13,15 @@ from typing import Any
 
 import dpkt
 from scapy.layers.dns import DNS, DNSQR, DNSRR, dns_compress
-from scapy.layers.inet import IP, TCP
+from scapy.layers.inet import IP, TCP, UDP
 from scapy.layers.l2 import Ether
 from scapy.layers.tls.record import TLS
 from scapy.utils import PcapReader
 
 from netally.capture import dns, http_host, quic, tls
 from netally.capture.capture_file import CaptureFile
-from netally.capture.dissector import dissect
+from netally.capture.dissector import dissect, dissect_ip
+from netally.capture.flow_names import FlowNames, Name
 from netally.capture.replay import CaptureReader, read_flows
 from tests.captures import (
     make_client_hello,
@@ -85,6 +86,17 @@ def quic_hello(datagrams: list[bytes]) -> object:
     return tls.parse_hello_body(hello.client_hello[4:], complete=True)
 
 
+def first_name(packets: list[bytes]) -> Name:
+    """Name of a new connection by its first packets, each from the IP header on."""
+    names, found = FlowNames(), None
+    for packet in packets:
+        dissected = dissect_ip(packet)
+        assert dissected is not None
+        found = names.observe(dissected, packet, 0.0)
+    assert found is not None
+    return found
+
+
 async def measure() -> list[dict[str, Any]]:
     frame = bytes(
         Ether() / IP(src="192.0.2.1", dst="198.51.100.2") / TCP(sport=5000, dport=443, flags="PA") / bytes(1_000)
@@ -134,6 +146,21 @@ async def measure() -> list[dict[str, Any]]:
         scapy=scapy_request,
     )
     lines += compare("QUIC connection, two Initials to the name", lambda: quic_hello(datagrams))
+    # As the agent's tap hands them over: headers, streams, names and all.
+    segments = [bytes(IP(src="192.0.2.1", dst="198.51.100.2") / TCP(sport=5000, dport=443, flags="S", seq=99))]
+    segments += [
+        bytes(
+            IP(src="192.0.2.1", dst="198.51.100.2")
+            / TCP(sport=5000, dport=443, flags="PA", seq=100 + start)
+            / stream[start : start + 1_400]
+        )
+        for start in range(0, len(stream), 1_400)
+    ]
+    initials = [
+        bytes(IP(src="192.0.2.1", dst="198.51.100.2") / UDP(sport=5000, dport=443) / part) for part in datagrams
+    ]
+    lines += compare("TLS connection, SYN and two segments to the name", lambda: first_name(segments))
+    lines += compare("QUIC connection, two packets to the name", lambda: first_name(initials))
     lines += compare(
         "read 300 frames of a capture file",
         lambda: list(CaptureFile(io.BytesIO(file))),

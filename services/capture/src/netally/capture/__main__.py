@@ -7,6 +7,8 @@ def main() -> int:
     """Start what the first argument names; it is imported only when it runs."""
     match sys.argv[1:]:
         case []:
+            # structlog loads rich where it is installed, for colours that this log has none of: a sixth of the start.
+            sys.modules.setdefault("rich", None)  # type: ignore[arg-type]
             from netally.capture import app
 
             return app.main()

@@ -28,6 +28,7 @@ from netally.capture.packets import (
     TCP_ACK,
     TCP_SYN,
     FlowEnds,
+    ends_of,
 )
 from netally.capture.process_table import ProcessTable
 from netally.capture.sock_diag import TCP_LISTEN, Socket, SocketDiag
@@ -131,8 +132,15 @@ class Attribution:
 
     def view(self, slot: int) -> View:
         """Local end first; on loopback, where both are local, the client's."""
-        ends: FlowEnds = self._table.key(slot)
-        events = int(self._table.events[slot])
+        return self._view(self._table.key(slot), int(self._table.events[slot]))
+
+    def _views(self, slots: Slots) -> list[tuple[int, View]]:
+        """Many at once, without numpy's cost for each."""
+        table = self._table
+        columns = zip(slots.tolist(), table.words[slots].tolist(), table.events[slots].tolist(), strict=True)
+        return [(slot, self._view(ends_of(words), events)) for slot, words, events in columns]
+
+    def _view(self, ends: FlowEnds, events: int) -> View:
         if events & (A_IS_LOCAL | B_IS_LOCAL):
             a_local = bool(events & A_IS_LOCAL)
         elif ends.protocol == TCP:
@@ -189,7 +197,7 @@ class Attribution:
             self._read_sockets(self._diag)
         except OSError:
             return
-        views = [(slot, self.view(slot)) for slot in unresolved.tolist()]
+        views = [(slot, view) for slot, view in self._views(unresolved) if self._may_be_ours(view)]
         wanted = [(slot, found) for slot, view in views if (found := self._sockets_of(view))]
         inodes = {each.inode for _, found in wanted for each in found}
         inodes |= {each.inode for _, view in views for each in self._listeners_of(view)}
@@ -204,14 +212,23 @@ class Attribution:
         """Last chance before a cut: names that DNS told meanwhile, and listeners for connections that are gone."""
         table = self._table
         active = table.active()
-        for slot in active[table.name_source[active] == DomainSource.NONE].tolist():
-            self._name_by_address(slot, self.view(slot), now)
-        for slot in self._unresolved().tolist():
-            view = self.view(slot)
-            if self._namespaces is not None and self._namespaces.holding(view.local):
+        for slot, view in self._views(active[table.name_source[active] == DomainSource.NONE]):
+            self._name_by_address(slot, view, now)
+        for slot, view in self._views(self._unresolved()):
+            if not self._may_be_ours(view) or (self._namespaces is not None and self._namespaces.holding(view.local)):
                 continue
             if view.protocol == UDP or not self._opened_here(slot, view):
                 self._give_process(slot, self._common_app(self._listeners_of(view)))
+
+    def _may_be_ours(self, view: View) -> bool:
+        """Whether a socket of this machine may be its end: what is only passed on has none. A gateway has many such."""
+        local = view.local
+        if not self.own_addresses or local in self.own_addresses or (len(local) == 4 and local[0] == 127):
+            return True
+        # Groups and broadcasts are heard by whoever listens.
+        if local[0] >= 224 or local[-1] == 0xFF:
+            return True
+        return self._namespaces is not None and bool(self._namespaces.holding(local))
 
     def _opened_here(self, slot: int, view: View) -> bool:
         """Whether the local end sent the SYN: then nobody who listens on its port is its owner."""

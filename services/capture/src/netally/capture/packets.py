@@ -104,7 +104,12 @@ def key_words(
 
 def ends_of_words(words: Words) -> FlowEnds:
     """Flow key of one row of words."""
-    a_high, a_low, b_high, b_low, last = (int(word) for word in words)
+    return ends_of(words.tolist())
+
+
+def ends_of(words: list[int]) -> FlowEnds:
+    """The same for words that are no array any more."""
+    a_high, a_low, b_high, b_low, last = words
     family = 6 if last & 1 else 4
     return FlowEnds(
         protocol=last >> 24 & 0xFF,
