@@ -21,6 +21,7 @@ from litestar.params import FromPath, FromQuery, JSONBody
 from litestar.response import Stream
 
 from netally.contracts import commands as contract
+from netally.contracts.access import NewToken, TokenOrder, TokenRow, TokensAnswer
 from netally.contracts.command_answers import (
     CommandAnswer,
     CommandEventRow,
@@ -218,6 +219,9 @@ class FakeApi(msgspec.Struct):
     """Events by command."""
     aggregator: bool = True
     """Whether commands are taken."""
+    session: Session = Session("admin", None)
+    """Who asks."""
+    tokens: list[TokenRow] = msgspec.field(default_factory=list)
     refuses_orders: int = 0
     """Status that orders are answered with, instead of being taken."""
     holds: bool = False
@@ -352,8 +356,10 @@ def create_fake(fake: FakeApi) -> Litestar:
         fake.seen.append(request)
         return COOKIE in request.headers.get("cookie", "") or request.headers.get("authorization") == f"Bearer {TOKEN}"
 
-    def refuse(status: int, detail: str) -> Response[Any]:
-        return Response(Problem("No", status, detail), status_code=status, media_type="application/problem+json")
+    def refuse(status: int, detail: str, parameter: str | None = None) -> Response[Any]:
+        return Response(
+            Problem("No", status, detail, parameter), status_code=status, media_type="application/problem+json"
+        )
 
     async def guard(request: Request[Any, Any, Any]) -> Response[Any] | None:
         if fake.delay and request.url.path != "/api/health":
@@ -663,6 +669,31 @@ def create_fake(fake: FakeApi) -> Litestar:
     async def make_code() -> LoginCode:
         return LoginCode(CODE, now_ms() + 600_000)
 
+    @get("/api/session")
+    async def who() -> Session:
+        return fake.session
+
+    @get("/api/tokens")
+    async def tokens() -> TokensAnswer:
+        return TokensAnswer(fake.tokens)
+
+    @post("/api/tokens", status_code=201)
+    async def make_token(data: JSONBody[TokenOrder]) -> Response[Any]:
+        if data.name == "taken":
+            return refuse(400, "This name cannot be had.", "name")
+        row = TokenRow(
+            id=uuid.uuid4().hex[:16], name=data.name, role=data.role, hosts=data.hosts, state="active",
+            created_at=now_ms(), created_by="admin", expires_at=data.expires_at, revoked_at=None, last_used=None,
+        )  # fmt: skip
+        fake.tokens.insert(0, row)
+        return Response(NewToken(f"netally_{row.id}_{'s' * 43}", row, "c" * 32))
+
+    @delete("/api/tokens/{token_id:str}", status_code=200)
+    async def revoke_token(token_id: FromPath[str]) -> TokenRow:
+        at = next(number for number, row in enumerate(fake.tokens) if row.id == token_id)
+        fake.tokens[at] = msgspec.structs.replace(fake.tokens[at], state="revoked", revoked_at=now_ms())
+        return fake.tokens[at]
+
     @post("/api/session", status_code=200)
     async def log_in(data: JSONBody[Login]) -> Response[Any]:
         if data.code != CODE:
@@ -780,7 +811,7 @@ def create_fake(fake: FakeApi) -> Litestar:
             health, bandwidth, timeline, summary, conservation, applications, domains, hosts, live, make_code,
             log_in, log_out, echo, echo_body, application, own_timeline, own_domains, own_hosts, domain, browsers,
             own_applications, host, own_conservation, heatmap, historical, breakdown, views, complete, config,
-            commands, order, command, cancel, command_events, download, manifest,
+            commands, order, command, cancel, command_events, download, manifest, who, tokens, make_token, revoke_token,
         ],
         before_request=guard,
         openapi_config=None,

@@ -301,7 +301,7 @@ def test_signing_in_by_link_and_out_again(chromium: Browser, served: tuple[FakeA
     page.get_by_role("button", name="Sign out").click()
     expect(page.locator("h1")).to_have_text("Sign in")
     assert page.goto(url).status == 401  # type: ignore[union-attr]
-    page.get_by_label("Login code or admin token").fill(CODE)
+    page.get_by_label("Login code or token").fill(CODE)
     page.keyboard.press("Enter")
     expect(page.locator("h1")).to_have_text("Overview, last hour")
     context.close()

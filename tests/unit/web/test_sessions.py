@@ -17,7 +17,7 @@ def test_without_a_session_every_page_is_the_login_page(site: Site) -> None:
         for path in ("/", "/applications", "/domains?range=7d", "/hosts"):
             answer = client.get(path)
             assert answer.status_code == 401
-            assert "Login code or admin token" in answer.text
+            assert "Login code or token" in answer.text
         assert client.get("/live/events").status_code == 401
 
 
@@ -61,7 +61,7 @@ def test_a_wrong_secret_says_so_and_is_not_repeated(site: Site) -> None:
     with stranger(site) as client:
         answer = client.post("/login", data={"secret": "wrong-secret"})
         assert answer.status_code == 401
-        assert "neither a valid login code nor the admin token" in answer.text
+        assert "neither a valid login code nor a valid token" in answer.text
         assert "wrong-secret" not in answer.text
         assert "set-cookie" not in answer.headers
         used = client.get("/login?code=used-code")
@@ -74,7 +74,7 @@ def test_a_secret_that_no_header_can_hold_is_just_wrong(site: Site, secret: str)
     with stranger(site) as client:
         answer = client.post("/login", data={"secret": secret})
     assert answer.status_code == 401
-    assert "neither a valid login code nor the admin token" in answer.text
+    assert "neither a valid login code nor a valid token" in answer.text
 
 
 def test_signing_out_takes_the_cookie_away(site: Site) -> None:

@@ -74,7 +74,7 @@ def forbidden(detail: str) -> ProblemError:
 
 
 def too_many(detail: str, retry_after: int) -> ProblemError:
-    return ProblemError(problem(429, detail), {"Retry-After": str(retry_after)})
+    return ProblemError(problem(429, f"{detail} Try again in {retry_after} s."), {"Retry-After": str(retry_after)})
 
 
 def unavailable(detail: str, retry_after: int = 2) -> ProblemError:

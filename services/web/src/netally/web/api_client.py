@@ -14,6 +14,7 @@ from typing import TypeVar
 import httpx
 import msgspec
 
+from netally.contracts.access import NewToken, TokenOrder, TokenRow, TokensAnswer
 from netally.contracts.command_answers import (
     CommandAnswer,
     CommandEventRow,
@@ -32,6 +33,7 @@ from netally.contracts.queries import (
     LiveEvent,
     LoginCode,
     Problem,
+    Session,
     SummaryAnswer,
     TimelineAnswer,
     ViewsAnswer,
@@ -89,6 +91,8 @@ class Reader(msgspec.Struct, frozen=True):
     authorization: str = ""
     host: str = ""
     origin: str = ""
+    site: str = ""
+    """What the browser says of where the request comes from (``Sec-Fetch-Site``)."""
     scheme: str = "http"
     address: str = ""
 
@@ -103,6 +107,7 @@ class Reader(msgspec.Struct, frozen=True):
             "Cookie": self.cookie,
             "Authorization": self.authorization,
             "Origin": self.origin,
+            "Sec-Fetch-Site": self.site,
             "X-Forwarded-Host": self.host,
             "X-Forwarded-Proto": self.scheme,
             "X-Forwarded-For": self.address,
@@ -238,6 +243,21 @@ class ApiClient:
                 task.cancel()
                 with contextlib.suppress(asyncio.CancelledError, ApiProblem):
                     await task
+
+    async def session(self, reader: Reader) -> Session:
+        """Who reads."""
+        return await self._get(reader, "/api/session", {}, Session)
+
+    async def tokens(self, reader: Reader) -> list[TokenRow]:
+        return (await self._get(reader, "/api/tokens", {}, TokensAnswer)).tokens
+
+    async def make_token(self, reader: Reader, order: TokenOrder) -> NewToken:
+        answer = await self._send(reader, "POST", "/api/tokens", msgspec.to_builtins(order), patience=CANCEL_SECONDS)
+        return _decode(answer, NewToken)
+
+    async def revoke_token(self, reader: Reader, token: str) -> TokenRow:
+        answer = await self._send(reader, "DELETE", f"/api/tokens/{token}", patience=CANCEL_SECONDS)
+        return _decode(answer, TokenRow)
 
     async def open_session(self, reader: Reader, *, code: str = "", token: str = "") -> list[str]:
         """Exchange a login code, or a token, for a session. Returns its Set-Cookie lines.

@@ -45,6 +45,7 @@ from netally.web.ranges import RangeError, server_zone
 from netally.web.security import set_headers
 from netally.web.sessions import appearance, login, login_page, logout
 from netally.web.settings import WebSettings
+from netally.web.tokens import make_token, revoke_token, tokens_page
 from netally.web.visits import Clock, wall_clock
 
 FORM_LIMIT = 16 * 1024
@@ -88,6 +89,7 @@ def create_app(settings: WebSettings | None = None, *, clock: Clock = wall_clock
             history_page, explore_page, explore_csv, save_view, delete_view,
             live_page, live_stream, live_tree_stream, login_page, login, logout, appearance,
             operations, settings_page, order_command, command_page, confirm_preview, cancel_command, command_stream,
+            tokens_page, make_token, revoke_token,
             components, static_file, api_proxy, livez, readyz, metrics,
         ],
         lifespan=[api_connection],

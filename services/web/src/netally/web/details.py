@@ -219,6 +219,7 @@ async def host_page(request: AnyRequest, host_id: FromPath[int]) -> Response[str
     )
     zone, now = asked.visit.zone, asked.visit.now
     live = bandwidth.hosts if isinstance(bandwidth, BandwidthAnswer) else []
+    await asked.visit.know_role()
     return shown.page(
         "host.html.j2",
         host.name,

@@ -25,6 +25,9 @@ def on_api_problem(request: AnyRequest, problem: ApiProblem) -> Response[str]:
     if problem.status == 403:
         why = f"{problem.detail} Whoever runs this Netally can give out a token that may; sign in with it."
         return _fault(visit, 403, "Your sign-in does not allow this.", why, again="/", words="Overview")
+    if problem.status == 429:
+        why = f"{problem.detail} What was right before goes on working."
+        return _fault(visit, 429, "Too many wrong attempts.", why)
     if problem.status in (400, 404):
         return _fault(visit, problem.status, "This request cannot be answered.", problem.detail)
     log.warning("api read failed", status=problem.status, detail=problem.detail, request_id=visit.request_id)

@@ -114,6 +114,7 @@ async def _page(visit: Visit, refused: Refusal | None = None, status: int = 200)
     )
     if isinstance(recent, ApiProblem) and isinstance(config, ApiProblem):
         raise recent
+    await visit.know_role()
     context = _commanded(visit, recent, config)
     last = context["last"]
     return visit.page(
@@ -161,6 +162,7 @@ async def _settings(visit: Visit, refused: Refusal | None = None, status: int = 
     recent, config = await api.together(
         asyncio.gather(settle(api.commands(reader, limit=RECENT_ROWS)), settle(api.config(reader)))
     )
+    await visit.know_role()
     cookies = visit.request.cookies
     rows = recent.commands if isinstance(recent, CommandsAnswer) else []
     return visit.page(
@@ -295,6 +297,7 @@ def _check_origin(request: AnyRequest) -> None:
 @get("/operations/commands/{identity:str}", include_in_schema=False)
 async def command_page(request: AnyRequest, identity: FromPath[str]) -> Response[str]:
     visit = visit_of(request)
+    await visit.know_role()
     return _command_page(visit, await _read(visit, identity))
 
 

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 import jinja2
 import msgspec
 
-from netally.web import figures
+from netally.web import figures, roles
 from netally.web.appearance import THEMES, UNITS
 from netally.web.assets import url_of
 
@@ -33,6 +33,7 @@ NAVIGATION = (
     Entry("/explore", "Explore", "e"),
     Entry("/operations", "Operations", "p"),
     Entry("/settings", "Settings", "s"),
+    Entry("/tokens", "Tokens", "k"),
 )
 """Pages that exist, in the order of the menu."""
 
@@ -70,6 +71,7 @@ def environment() -> jinja2.Environment:
         auto_reload=False,
     )
     env.globals.update(asset=url_of, navigation=NAVIGATION, themes=THEMES, units=UNITS, nbsp=figures.NBSP)
+    env.globals.update(role_reason=roles.reason, role_who=roles.who)
     env.filters.update(amount=figures.amount, rate=figures.rate, count=figures.count, bucket_words=figures.bucket_words)
     return env
 

@@ -64,7 +64,7 @@ async def _sign_in(visit: Visit, *, code: str, token: str = "", back: str) -> AS
 def refused_words(*, from_link: bool) -> str:
     if from_link:
         return "This link has been used or is older than 10 minutes. Each link works once."
-    return "This is neither a valid login code nor the admin token. A code works once and for 10 minutes."
+    return "This is neither a valid login code nor a valid token. A code works once and for 10 minutes."
 
 
 @post("/logout", include_in_schema=False, status_code=303)

@@ -12,11 +12,12 @@ from zoneinfo import ZoneInfo
 import msgspec
 from litestar import MediaType, Request, Response
 
-from netally.web.api_client import ApiClient, Reader
+from netally.web.api_client import ApiClient, ApiProblem, Reader
 from netally.web.appearance import THEMES, UNITS, style_of
 from netally.web.figures import STYLE, zone_words
 from netally.web.ranges import find_zone
 from netally.web.rendering import Frame, render
+from netally.web.roles import DENIED, Denied, denied
 
 VERSION = version("netally-web")
 
@@ -68,6 +69,13 @@ class Visit(msgspec.Struct, frozen=True):
         html = render(template, frame=self.frame(title, signed_in=signed_in, query=query), **context)
         return Response(html, status_code=status, media_type=MediaType.HTML, headers={"X-Request-Id": self.request_id})
 
+    async def know_role(self) -> None:
+        """For the page that is made next. Where the API does not tell nothing is switched off: it refuses by itself."""
+        try:
+            DENIED.set(denied(await self.api.together(self.api.session(self.reader))))
+        except ApiProblem:
+            DENIED.set(Denied())
+
     @property
     def request_id(self) -> str:
         return self.reader.request_id
@@ -86,6 +94,7 @@ def visit_of(request: AnyRequest) -> Visit:
         authorization=headers.get("authorization", ""),
         host=headers.get("host", ""),
         origin=headers.get("origin", ""),
+        site=headers.get("sec-fetch-site", ""),
         scheme=request.scope["scheme"],
         address=request.client.host if request.client else "",
     )
