@@ -142,3 +142,23 @@ async def test_too_old_and_future_rows_follow_the_rules_and_are_counted(history_
             row["reason"]: (row["rows"], row["bytes"]) for row in await sql.fetch(pool, "refused", hosts=[1], since=NOW)
         }
         assert found == {"too_old": (4, 30 + 40 + 2 + 4 * 300), "future": (4, 50 + 60 + 2 + 4 * 300)}
+
+
+async def test_rows_of_a_time_that_was_dropped_are_refused_though_retention_was_raised_since(
+    history_databases: HistoryDatabases,
+) -> None:
+    """No tier is made anew where raw was dropped: such rows would be counted until the next cleanup, then be gone."""
+    async with history_databases.pool() as pool:
+        writer = Writer(pool, history_databases.backend, RETENTION_DAYS, lambda: NOW)
+        await writer.write([in_order(observed("web-1", NOW - DAY, 10), 1)])
+        dropped = NOW // DAY * DAY - RETENTION_DAYS * DAY
+        await sql.execute(pool, "set_dropped_before", tier="raw", before=dropped)
+        writer.keep_raw(30)
+        late = [in_order(observed("web-1", dropped + shift, 10), 2 + place) for place, shift in enumerate((-5_000, 0))]
+        await writer.write(late)
+        times = [row["time"] for row in await pool.fetch("SELECT DISTINCT time FROM flow ORDER BY time")]
+        assert times == [dropped, NOW - DAY]
+        refused = await pool.fetch("SELECT reason, rows, bytes FROM refused")
+        assert [tuple(row) for row in refused] == [
+            ("too_old", 2, sum(r.bytes_in + r.bytes_out for r in late[0].records))
+        ]

@@ -21,6 +21,9 @@ from netally.store.partitions import DAY_MS, DayPartitions, days_of
 
 IDLE_TIMEOUT_MS = "60000"
 
+LOOK_EVERY_MS = 5_000
+"""What retention has dropped is read again when it is older."""
+
 INVALID = "invalid"
 """Reason under which batches that the database refuses are counted."""
 
@@ -51,11 +54,22 @@ class Writer:
         self._partitions = DayPartitions(pool, backend)
         # A day below retention: rows that old would sit in what the next retention run drops.
         self._oldest_age = (raw_retention_days - 1) * DAY_MS
+        self._dropped_before, self._looked_at = 0, -LOOK_EVERY_MS
         self._clock = clock
 
     def keep_raw(self, days: int) -> None:
         """From now on raw rows are kept so long; rows older than a day less are refused."""
         self._oldest_age = (days - 1) * DAY_MS
+        self._looked_at = -LOOK_EVERY_MS
+
+    async def _oldest(self, now: int) -> int:
+        """Before this rows are refused. Where retention was raised, what it had dropped before stays refused: no tier
+        is made anew there, so that rows would be in raw alone and then nowhere.
+        """
+        if abs(now - self._looked_at) >= LOOK_EVERY_MS:
+            (found,) = await sql.fetch(self._pool, "dropped_before", tier="raw")
+            self._dropped_before, self._looked_at = found["dropped_before"], now
+        return max(now - self._oldest_age, self._dropped_before)
 
     def dimensions(self) -> Dimensions:
         """Its caches of ids."""
@@ -66,16 +80,18 @@ class Writer:
         self._dimensions.forget()
         self._peers.forget()
         self._partitions.forget()
+        self._looked_at = -LOOK_EVERY_MS
 
     async def write(self, batches: Sequence[FlowsObserved]) -> None:
         """Commit every batch that is not committed yet. All or nothing; raises what the database raises."""
         now = self._clock()
+        oldest = await self._oldest(now)
         hosts = await self._dimensions.hosts.ids({batch.host for batch in batches})
         placed = [
             _Placed(
                 batch,
                 hosts[batch.host],
-                rows.place(batch.start, batch.interval, now, now - self._oldest_age),
+                rows.place(batch.start, batch.interval, now, oldest),
             )
             for batch in batches
         ]

@@ -38,6 +38,10 @@ GROUP BY tier.name;
 -- name: set_watermark!
 UPDATE tier SET watermark = greatest(watermark, :watermark) WHERE name = :tier;
 
+-- name: dropped_before
+-- What retention has dropped of a tier lies before this.
+SELECT dropped_before FROM tier WHERE name = :tier;
+
 -- name: set_dropped_before!
 UPDATE tier SET dropped_before = greatest(dropped_before, :before) WHERE name = :tier;
 
