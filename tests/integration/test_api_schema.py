@@ -18,13 +18,14 @@ from tests.api_process import api_process
 from tests.stored_traffic import MINUTE, make_traffic, store
 
 ORDERS = "^/api/(commands|config|exports?)(/|$)"
-NOT_ASKED = "^/api/(live|commands/{command_id}/events)$"
-"""An open stream has no end."""
+NOT_ASKED = "^/api/commands/{command_id}/events$"
+"""It lasts as long as the command."""
 CONFIG = """
 [parameters]
 "query.wait" = 0
+"query.seconds" = 1
 """
-"""Orders are answered as soon as they are taken: what becomes of them has tests of its own."""
+"""Orders are answered as soon as they are taken: what becomes of them has tests of its own. A live stream ends soon."""
 
 
 async def ask_all(port: int, directory: Path, seconds: int, *which: str) -> None:

@@ -19,8 +19,8 @@ RING: Final = 60
 BEHIND: Final = 15
 """A reader with so many messages waiting is dropped."""
 MOVERS: Final = 60
-LONGEST_STREAM_MS: Final = 3_600_000
-"""A stream ends after so long, so that one opened with a session does not outlive it by much."""
+LONGEST_STREAM: Final = 3600
+"""Seconds. A stream ends after so long, so that one opened with a session does not outlive it by much."""
 
 MOST_VIEWS: Final = 200
 """Different ones at the same time: each costs a message a second."""
@@ -87,7 +87,7 @@ class LiveFeed:
         event = _encoder.encode(live_event(self.traffic, now, lens))
         return b"id: %d\nevent: live\ndata: %s\n\n" % (self._last_id, event)
 
-    def open(self, lens: Lens, after: int | None) -> AsyncIterator[bytes]:
+    def open(self, lens: Lens, after: int | None, seconds: int = LONGEST_STREAM) -> AsyncIterator[bytes]:
         """Messages for one reader: those kept after id ``after`` (the newest alone without one), then each new one.
 
         Raises the 429 while there are too many different views.
@@ -99,9 +99,9 @@ class LiveFeed:
             channel = self._channels[lens.view] = _Channel(lens)
             if self._last_id:
                 channel.ring.append((self._last_id, self._message(lens, self._clock())))
-        return self._read(channel, after)
+        return self._read(channel, after, seconds)
 
-    async def _read(self, channel: _Channel, after: int | None) -> AsyncIterator[bytes]:
+    async def _read(self, channel: _Channel, after: int | None, seconds: int) -> AsyncIterator[bytes]:
         reader: asyncio.Queue[bytes | None] = asyncio.Queue()
         kept = list(channel.ring)[-1:] if after is None else [entry for entry in channel.ring if entry[0] > after]
         # It may have been idle for so long that it is gone by now.
@@ -109,7 +109,7 @@ class LiveFeed:
         channel = self._channels[channel.lens.view]
         channel.idle = 0
         metrics.STREAMS.inc()
-        end = self._clock() + LONGEST_STREAM_MS
+        end = self._clock() + seconds * 1000
         try:
             yield b"retry: 2000\n\n" + b"".join(message for _, message in kept)
             while self._clock() < end and (message := await reader.get()) is not None:

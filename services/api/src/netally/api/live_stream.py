@@ -7,7 +7,7 @@ from typing import Annotated
 from litestar import get
 from litestar.di import NamedDependency
 from litestar.openapi.datastructures import ResponseSpec
-from litestar.params import HeaderParameter
+from litestar.params import HeaderParameter, QueryParameter
 from litestar.response import Stream
 
 from netally.api.guarding import STREAM
@@ -19,6 +19,9 @@ from netally.api.reading import parse_filter
 from netally.api.visible import VisibleHosts
 from netally.contracts.queries import LiveEvent
 
+Seconds = Annotated[
+    int, QueryParameter(name="seconds", ge=1, le=3600, description="How long the stream lasts; a script may want less")
+]
 LastEventId = Annotated[
     str | None,
     HeaderParameter(
@@ -49,9 +52,10 @@ async def live(
     feed: NamedDependency[LiveFeed],
     visible: NamedDependency[VisibleHosts],
     filter_: FilterText = None,
+    seconds: Seconds = 3600,
     last_event_id: LastEventId = None,
 ) -> Stream:
-    """Server-sent events, one a second. Ends after an hour; browsers reconnect by themselves. A filter may ask for
+    """Server-sent events, one a second. Ends after `seconds`; browsers reconnect by themselves. A filter may ask for
     host, app, browser and domain; unless it asks for hosts alone, rates are then those of the movers that fit.
     """
     after: int | None = None
@@ -60,7 +64,7 @@ async def live(
             raise bad_parameter("Last-Event-ID", "Last-Event-ID is no id of this stream: leave it out.")
         after = int(last_event_id)
     return Stream(
-        feed.open(look(visible, parse_filter(filter_)), after),
+        feed.open(look(visible, parse_filter(filter_)), after, seconds),
         media_type="text/event-stream; charset=utf-8",
         headers={"X-Accel-Buffering": "no"},
     )
