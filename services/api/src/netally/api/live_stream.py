@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Annotated
 
 from litestar import get
 from litestar.di import NamedDependency
 from litestar.openapi.datastructures import ResponseSpec
+from litestar.openapi.spec import OpenAPIResponse, OpenAPIType, Operation, Schema
 from litestar.params import HeaderParameter, QueryParameter
 from litestar.response import Stream
 
@@ -30,8 +32,22 @@ LastEventId = Annotated[
 ]
 
 
+@dataclass
+class MessageOperation(Operation):
+    """Tells the document that the schema of the answer is that of each message's data, not of the whole stream."""
+
+    def __post_init__(self) -> None:
+        media = (self.responses or {})["200"]
+        if isinstance(media, OpenAPIResponse) and media.content:
+            stream = media.content["text/event-stream"]
+            data = Schema(type=OpenAPIType.STRING, content_media_type="application/json", content_schema=stream.schema)
+            message = {name: Schema(type=OpenAPIType.STRING) for name in ("id", "event")} | {"data": data}
+            stream.schema = Schema(type=OpenAPIType.OBJECT, properties={**message}, required=["data"])
+
+
 @get(
     "/api/live",
+    operation_class=MessageOperation,
     summary="Rates and movers, each second",
     media_type="text/event-stream",
     opt={STREAM: True},

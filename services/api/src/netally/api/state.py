@@ -41,7 +41,11 @@ async def health(
     return await _answer(request, database, bus)
 
 
-@get("/api/ready", summary="Queries can be answered")
+@get(
+    "/api/ready",
+    summary="Queries can be answered",
+    responses={503: ResponseSpec(HealthAnswer, description="A part is not ready; `parts` says which")},
+)
 async def ready(
     request: Request[Any, Any, Any], database: NamedDependency[Database], bus: NamedDependency[LiveBus]
 ) -> Response[HealthAnswer]:
