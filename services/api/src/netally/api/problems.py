@@ -137,6 +137,7 @@ def _response(description: str) -> ResponseSpec:
 FORBIDDEN = {
     403: _response("The role or the hosts of the token do not suffice, or the request comes from another site")
 }
+TOO_LARGE = {413: _response("The body is larger than this address takes")}
 TOO_MANY = {429: _response("Too many attempts; `Retry-After` says when to try again")}
 UNAUTHORIZED = {401: _response("No valid bearer token or session cookie"), **FORBIDDEN, **TOO_MANY}
 BAD_PARAMETER = {400: _response("A parameter is wrong; `parameter` names it")}

@@ -16,6 +16,7 @@ from netally.api.database import Database
 from netally.api.problems import (
     BAD_PARAMETER,
     NOT_FOUND,
+    TOO_LARGE,
     UNAUTHORIZED,
     UNAVAILABLE,
     ProblemError,
@@ -38,7 +39,7 @@ START_WITHIN = 5.0
     "/api/tokens",
     status_code=201,
     summary="Make a token",
-    responses={**BAD_PARAMETER, **UNAUTHORIZED, **UNAVAILABLE},
+    responses={**BAD_PARAMETER, **UNAUTHORIZED, **TOO_LARGE, **UNAVAILABLE},
 )
 async def create(
     request: Request[Any, Session, Any],
