@@ -45,8 +45,8 @@ def test_a_host_shows_its_counters_and_what_is_wanted_of_it(site: Site) -> None:
     tree = parse(site.html("/hosts/2"))
     assert one(tree, "h1").text().split() == ["nas-01", "reporting"]
     rows = {row[0]: row[2:] for row in cells(tree, "h-c")}
-    assert list(rows) == ["attributed", "no name", "no process", "▲ lost in the ring"]
-    assert rows["▲ lost in the ring"] == ["<0.1", "<0.1", "0.0", "<0.1"]
+    assert list(rows) == ["attributed", "no name", "no process", "▲ lost ring"]
+    assert rows["▲ lost ring"] == ["<0.1", "<0.1", "0.0", "<0.1"]
     foot = texts(one(tree, "[aria-labelledby=h-c] tfoot tr").css("th, td"))
     assert foot == ["Interface counters", "", "27.0", "20.0", "7.0", "100.0"]
     settings = cells(tree, "h-s")

@@ -65,3 +65,10 @@ def test_a_part_that_fails_leaves_the_rest(site: Site) -> None:
     tree = parse(site.html("/history"))
     assert "could not be read" in one(tree, "#compare [role=alert]").text()
     assert tree.css(".heat")
+
+
+def test_a_range_that_was_not_measured_is_not_compared(site: Site) -> None:
+    site.fake.measured_share = 0.0
+    tree = parse(site.html("/history"))
+    assert "Nothing can be compared with it." in one(tree, "#compare").text()
+    assert not tree.css(".words")

@@ -3,6 +3,7 @@ from __future__ import annotations
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
+import msgspec
 import pytest
 
 from netally.contracts.queries import (
@@ -132,6 +133,7 @@ def test_changes_in_words() -> None:
     )  # fmt: skip
     inner = {1: compared((9, "backblazeb2.com", 115, 40), by="domain"), 5: compared((8, "a", 35, 23), by="domain")}
     found = comparison(answer, inner)
+    assert found is not None
     words = {one.name: one.words for one in found.sentences}
     assert words["restic"] == (
         "3.0 times as much, from 40.0\u00a0GB to 120.0\u00a0GB. Mostly backblazeb2.com, 94\u00a0% of it."
@@ -147,13 +149,16 @@ def test_changes_in_words() -> None:
 
 
 def test_bars_of_changes_grow_from_the_middle() -> None:
-    rows = comparison(compared((1, "a", 30, 10), (2, "b", 5, 15)), {}).rows
+    found = comparison(compared((1, "a", 30, 10), (2, "b", 5, 15)), {})
+    assert found is not None
+    rows = found.rows
     assert [(row.x, row.width) for row in rows] == [(50, 50.0), (25.0, 25.0)]
 
 
 def test_rows_and_the_rest_make_the_total() -> None:
     answer = compared(*((number, f"app{number}", 10 + number, 9) for number in range(1, 31)))
     found = comparison(answer, {})
+    assert found is not None
     assert found.rows[-1].name == "18 others"
     assert sum(float(row.after) for row in found.rows) == pytest.approx(float(found.total.after), abs=1)
 
@@ -161,3 +166,10 @@ def test_rows_and_the_rest_make_the_total() -> None:
 @pytest.mark.parametrize(("value", "words"), [(0, "±0\u00a0B"), (2 * GB, "+2.0\u00a0GB"), (-5 * GB, "−5.0\u00a0GB")])
 def test_signs(value: int, words: str) -> None:
     assert signed(value) == words
+
+
+def test_what_was_not_measured_is_not_compared() -> None:
+    answer = compared((1, "restic", 120, 0))
+    for share in (None, 0.0):
+        unmeasured = msgspec.structs.replace(answer.before_meta, measured_share=share)
+        assert comparison(msgspec.structs.replace(answer, before_meta=unmeasured), {}) is None

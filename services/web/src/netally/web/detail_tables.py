@@ -19,6 +19,7 @@ from netally.contracts.queries import (
     SettingsState,
     SourceShare,
 )
+from netally.web.conservation import CAUSES
 from netally.web.figures import NBSP, UNKNOWN, Unit, amount, amount_unit, count, in_unit, moment, percent, shares
 from netally.web.tables import SOURCES, Item, Table, stored_name, table_of
 
@@ -210,22 +211,6 @@ def setting_rows(settings: SettingsState, interval: int | None) -> list[SettingR
     ]
 
 
-CAUSES = {
-    "attributed": ("attributed", "process and name are known"),
-    "no_name": ("no name", "process known, name not"),
-    "no_process": ("no process", "name known, process not"),
-    "unknown": ("unknown", "neither process nor name"),
-    "not_ip": ("not IP", "ARP, spanning tree and the like"),
-    "forwarded": ("forwarded", "passed on for others"),
-    "kernel": ("kernel", "the kernel's own: ICMP, tunnels, resets"),
-    "header_difference": ("header difference", "the counter and the packets measure headers differently"),
-    "lost_ring": ("lost in the ring", "packets came faster than they were read"),
-    "lost_map": ("lost in the table", "more flows at once than the table holds"),
-    "lost_spool": ("lost in the spool", "the disk's share for waiting data was full"),
-    "paused": ("paused", "capture was paused"),
-}
-
-
 class CauseRow(msgspec.Struct, frozen=True):
     """A cause, and its bytes on each interface."""
 
@@ -265,11 +250,10 @@ def counters(answer: ConservationAnswer) -> Counters:
         cells = [on(one, cause.cause) for one in interfaces]
         if not any(cells) and not cause.bytes_in and not cause.bytes_out:
             continue
-        name, about = CAUSES.get(cause.cause, (cause.cause, ""))
         rows.append(
             CauseRow(
-                name,
-                about,
+                cause.cause.replace("_", " "),
+                CAUSES.get(cause.cause, ("", ""))[1],
                 cause.cause.startswith("lost"),
                 [in_unit(cell, unit) for cell in cells],
                 in_unit(cause.bytes_in, unit),

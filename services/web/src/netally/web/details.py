@@ -27,6 +27,7 @@ from netally.contracts.queries import (
 from netally.web.api_client import ApiProblem
 from netally.web.asked import Asked, asked_by
 from netally.web.charts import timeline
+from netally.web.conservation import conservation
 from netally.web.detail_tables import (
     NAME_EVIDENCE,
     PROCESS_EVIDENCE,
@@ -208,7 +209,7 @@ async def host_page(request: AnyRequest, host_id: FromPath[int]) -> Response[str
     split = asked.own.get("split", "app")
     split = split if split in ("none", "app", "domain") else "app"
     api, host = asked.visit.api, answer.host
-    line, applications, domains, conservation, bandwidth = await api.together(
+    line, applications, domains, tally, bandwidth = await api.together(
         asyncio.gather(
             settle(_timeline(asked, "/api/stats/timeline", split, host=host.name)),
             settle(asked.read("/api/applications", ApplicationsAnswer, limit=ROWS + 1, host=host.name)),
@@ -240,7 +241,8 @@ async def host_page(request: AnyRequest, host_id: FromPath[int]) -> Response[str
             applications, ApplicationsAnswer, lambda found: applications_table(found, zone, now, shown=FEW)
         ),
         domains=drawn(domains, DomainsAnswer, lambda found: domains_table(found, zone, now, shown=FEW)),
-        counters=drawn(conservation, ConservationAnswer, counters),
+        counters=drawn(tally, ConservationAnswer, counters),
+        conserved=conservation(tally.causes) if isinstance(tally, ConservationAnswer) else None,
         settings=setting_rows(answer.settings, host.interval),
         interfaces=interface_lines(answer),
         intervals=INTERVALS,

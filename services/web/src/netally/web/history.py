@@ -12,7 +12,7 @@ from litestar.response import Redirect
 from netally.contracts.queries import CompareAnswer, HeatmapAnswer, HistoryAnswer, Meta
 from netally.web.api_client import ApiProblem
 from netally.web.asked import Asked, asked_by
-from netally.web.figures import local, moment, percent, span
+from netally.web.figures import group, local, moment, percent, span
 from netally.web.filter_box import joined
 from netally.web.history_view import SENTENCES, comparison, heat, periods
 from netally.web.ranged_page import drawn, settle
@@ -74,7 +74,7 @@ async def history_page(request: AnyRequest) -> Response[Any]:
         meta,
         **fault,
         heat=drawn(week, HeatmapAnswer, lambda answer: heat(answer, zone, now)),
-        weeks=round((week.meta.end - week.meta.start) / (7 * DAY), 1) if isinstance(week, HeatmapAnswer) else 0,
+        weeks=_weeks(week),
         heat_since=_later(asked, week),
         period=period,
         period_steps=[(shown.here(period=key), words, key == period) for key, words in PERIODS.items()],
@@ -164,6 +164,15 @@ async def _inner(asked: Asked, other: Range, by: str, answer: CompareAnswer) -> 
 
     found = await asyncio.gather(*(within(one.name) for one in largest))
     return {one.id: inner for one, inner in zip(largest, found, strict=True) if isinstance(inner, CompareAnswer)}
+
+
+def _weeks(week: HeatmapAnswer | ApiProblem) -> str:
+    """``mean of 4.3 weeks``, and how much of them was measured where that is not all."""
+    if isinstance(week, ApiProblem):
+        return ""
+    words = f"mean of {group((week.meta.end - week.meta.start) / (7 * DAY), 1)} weeks"
+    share = week.meta.measured_share
+    return words if share is None or share >= 0.99 else f"{words}, {percent(share)} of it measured"
 
 
 def _later(asked: Asked, week: HeatmapAnswer | ApiProblem) -> str:

@@ -373,16 +373,20 @@ ROWS = 12
 SENTENCES = 6
 
 
-def comparison(answer: CompareAnswer, inner: dict[int, CompareAnswer]) -> Comparison:
-    """Rows and words of an answer. ``inner`` has, for some of its ids, the same comparison within that id, by which a
-    sentence says where the change is.
+def comparison(answer: CompareAnswer, inner: dict[int, CompareAnswer]) -> Comparison | None:
+    """Rows and words of an answer; null when a range was not measured, for then nothing can be compared. ``inner``
+    has, for some of its ids, the same comparison within that id, by which a sentence says where the change is.
     """
+    if not answer.meta.measured_share or not answer.before_meta.measured_share:
+        return None
     shown = answer.changes[:ROWS]
     rest_after = answer.total_bytes - sum(one.bytes for one in shown)
     rest_before = answer.before_total_bytes - sum(one.before_bytes for one in shown)
-    unit = amount_unit([answer.total_bytes, answer.before_total_bytes])
-    if max(answer.total_bytes, answer.before_total_bytes) / unit.size >= 100:
-        unit = msgspec.structs.replace(unit, decimals=0 if unit.size >= 1e6 else unit.decimals)
+    # A digit more than other columns have: the changes are parts of the totals.
+    most = max(answer.total_bytes, answer.before_total_bytes)
+    unit = amount_unit([most / 10])
+    if most / unit.size >= 1000:
+        unit = msgspec.structs.replace(unit, decimals=0)
     largest = max((abs(one.change) for one in shown), default=0) or 1
 
     def name(one: Change) -> str:
