@@ -359,3 +359,76 @@ def test_the_live_page_moves_filters_and_pauses(desk: Reading) -> None:
     assert rate.text_content() == stands
     page.get_by_role("button", name="Resume").click()
     expect(rate).not_to_have_text(str(stands))
+
+
+def test_one_cursor_for_all_charts_of_a_page(desk: Reading) -> None:
+    page = desk.open("/_components")
+    charts = page.locator("traffic-chart")
+    expect(page.locator("traffic-chart canvas")).to_have_count(4)
+    heads = page.locator("[data-time]")
+    expect(heads.nth(1)).to_have_text("Mean")
+    charts.nth(0).locator(".u-over").hover(position={"x": 100, "y": 40})
+    expect(heads.nth(0)).not_to_have_text("Mean")
+    expect(heads.nth(1)).to_have_text(str(heads.nth(0).text_content()))
+    assert page.evaluate("document.querySelectorAll('.u-cursor-x').length") == 4
+    # A zoom is of the page, so that dragging over one chart goes somewhere once.
+    box = charts.nth(0).locator(".u-over").bounding_box()
+    assert box is not None
+    page.mouse.move(box["x"] + box["width"] * 0.2, box["y"] + 50)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] * 0.4, box["y"] + 60, steps=5)
+    page.mouse.up()
+    page.wait_for_url(re.compile(r"\?.*from=.*&to="))
+
+
+def test_a_hatched_gap_is_drawn_and_named(desk: Reading) -> None:
+    page = desk.open("/_components")
+    gaps = page.evaluate(
+        "JSON.parse(document.getElementById('chart-flat-data').textContent).gaps.map((gap) => gap[2][2])"
+    )
+    assert gaps == ["no host reported", "paused"]
+    twin = page.locator("section[aria-labelledby=k-flat] details")
+    twin.locator("summary").click()
+    expect(twin).to_contain_text("of host-time, paused")
+
+
+def test_bits_or_bytes_are_chosen_and_kept(desk: Reading) -> None:
+    page = desk.open("/?range=24h")
+    heading = page.locator("#h-t")
+    expect(heading).to_contain_text("Mbit/s")
+    page.get_by_role("button", name="B/s", exact=True).click()
+    page.wait_for_url(f"{desk.url}/?range=24h")
+    expect(heading).to_contain_text("MB/s")
+    expect(page.locator(".now.in .big")).to_contain_text("MB/s")
+    desk.open("/live")
+    expect(page.locator("#tree thead")).to_contain_text("B/s")
+    desk.open("/settings")
+    expect(page.get_by_label("B/s")).to_be_checked()
+
+
+def test_figures_that_stand_still_for_30_seconds_say_so(chromium: Browser, served: tuple[FakeApi, str]) -> None:
+    context, reading = read(chromium, *served)
+    page = reading.page
+    page.clock.install()
+    reading.open("/")
+    expect(page.locator("#stale")).to_be_hidden()
+    context.set_offline(True)
+    page.clock.fast_forward(40_000)
+    expect(page.locator("#stale")).to_be_visible()
+    expect(page.locator("#stale")).to_contain_text("s old.")
+    context.close()
+
+
+def test_a_slow_page_says_that_it_is_being_read(desk: Reading) -> None:
+    page = desk.open("/applications")
+    # Playwright looks at nothing while a page is on its way, so the page remembers what it showed.
+    page.evaluate(
+        """() => { const note = document.getElementById("loading"); new MutationObserver(() => {
+            if (note.getClientRects().length) sessionStorage.setItem("told", note.textContent);
+        }).observe(note, {attributes: true}); }"""
+    )
+    desk.fake.delay = 1.5
+    page.get_by_role("link", name="Settings", exact=True).click()
+    expect(page.locator("h1")).to_have_text("Settings")
+    assert str(page.evaluate("sessionStorage.getItem('told')")).startswith("Reading.")
+    expect(page.locator("#loading")).to_be_hidden()

@@ -68,6 +68,7 @@ class Case(msgspec.Struct, frozen=True):
 
 CASES = [
     Case("/?range=24h"),
+    Case("/?range=1y&split=domain"),
     Case("/", nothing_yet),
     Case("/", two_of_five),
     Case("/?range=1h", late),
@@ -119,8 +120,9 @@ def reader(chromium: Browser, served: tuple[FakeApi, str]) -> Iterator[Reading]:
 
 
 def settled(page: Page) -> None:
-    """Until fonts are there and the charts have drawn themselves."""
+    """Until fonts are there and the charts have drawn themselves, in the width that they have now."""
     page.evaluate("document.fonts.ready")
+    page.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
     page.wait_for_function(
         "[...document.querySelectorAll('traffic-chart')].every((chart) => chart.querySelector('canvas'))"
     )

@@ -3,6 +3,7 @@
 
 (() => {
   const STALE_MS = 30_000;
+  const LOADING_MS = 400;
   let paused = false;
   let last = Date.now();
 
@@ -46,6 +47,26 @@
     if (document.hidden) return;
     last = Date.now();
     refresh();
+  });
+
+  // A page that takes its time says so; what stands here meanwhile is of before.
+  const loading = document.getElementById("loading");
+  let waiting = 0;
+  const wait = () => {
+    clearTimeout(waiting);
+    waiting = setTimeout(() => { loading.hidden = false; }, LOADING_MS);
+  };
+  document.addEventListener("click", (event) => {
+    const link = event.target.closest("a[href]");
+    const leaves = link && !link.download && !link.target && link.origin === location.origin &&
+      (link.pathname !== location.pathname || link.search !== location.search);
+    if (leaves && !event.defaultPrevented && !event.ctrlKey && !event.metaKey && !event.shiftKey) wait();
+  });
+  document.addEventListener("submit", (event) => { if (!event.defaultPrevented && event.target.method !== "dialog") wait(); });
+  // Also when the page comes back from the browser's own store, as Back brings it.
+  addEventListener("pageshow", () => {
+    clearTimeout(waiting);
+    loading.hidden = true;
   });
 
   // Figures that stopped moving say so.
