@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from datetime import UTC, datetime
 
@@ -15,6 +16,7 @@ from netally.store.retention import Ages
 from netally.store.rollups import exclusive, outstanding, refresh_outstanding
 from netally.store.tiers import DAY, HOUR, MINUTE, SECOND
 from tests.history_model import CoverageRow, FlowRow, History, TallyRow, differences
+from tests.services import eventually
 from tests.timescale.fixtures import ZONE, HistoryDatabases
 
 pytestmark = pytest.mark.timeout(240)
@@ -154,3 +156,28 @@ async def test_the_newest_minute_is_seen_within_five_seconds(postgres_databases:
 
 def test_ages_are_plain_data() -> None:
     assert msgspec.json.decode(msgspec.json.encode(AGES), type=Ages) == AGES
+
+
+async def test_dropping_does_not_hold_up_ingest_behind_a_long_query(postgres_databases: HistoryDatabases) -> None:
+    history = week()
+    clock = NOW
+    async with postgres_databases.pool(fill) as pool:
+        maintenance = Maintenance(lambda: AGES, lambda: clock)
+        async with pool.acquire() as reader, reader.transaction():
+            await reader.fetchval("SELECT count(*) FROM flow")
+            turn = asyncio.create_task(maintenance.turn(pool))
+
+            async def waits() -> int:
+                return int(
+                    await reader.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype = 'relation'")
+                )
+
+            await eventually(waits, every=0.01)
+            # Behind the one who waits, as ingest is; it goes on while the reader is still there.
+            await asyncio.wait_for(pool.execute("INSERT INTO flow SELECT * FROM flow LIMIT 0"), 10)
+            assert await turn
+            assert await reader.fetchval("SELECT count(*) FROM flow WHERE time < now() - interval '4 days'") > 0
+        clock += MINUTE
+        assert await maintenance.turn(pool)
+        assert await pool.fetchval("SELECT tier_oldest('raw')") > NOW - 4 * DAY
+        assert await differences(pool, history) == {}

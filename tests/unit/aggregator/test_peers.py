@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+from typing import Any
+
+import msgspec
 import pytest
 
-from netally.aggregator.peers import addresses, with_peers
+from netally.aggregator.peers import Peers, addresses, with_peers
 from netally.contracts.agent import InterfaceState
 from netally.contracts.codes import Scope
 from tests.builders import make_batch, make_flow_record, packed
@@ -63,3 +66,21 @@ def test_a_flow_to_another_agents_address_is_between_peers(scope: Scope, remote:
     made = with_peers(batch, 7, {packed("10.0.0.2"): 2, packed("10.0.0.7"): 7})
     assert [record.scope for record in made.records] == [wanted, Scope.INTERNET]
     assert [record.bytes_in for record in made.records] == [record.bytes_in for record in batch.records]
+
+
+class Pool:
+    """Knows what some agents reported."""
+
+    def __init__(self, **interfaces: str) -> None:
+        self.rows = [{"host_id": number, "interfaces": text} for number, text in enumerate(interfaces.values(), 1)]
+
+    async def fetch(self, query: str, *arguments: Any) -> list[dict[str, Any]]:
+        return self.rows
+
+
+async def test_a_host_whose_report_is_not_to_be_read_does_not_hold_up_the_others() -> None:
+    many = msgspec.json.encode([interface(f"10.{a}.{b}.1") for a in range(250) for b in range(40)]).decode()
+    pool: Any = Pool(strange='[{"name": 7}]', large=many, good=msgspec.json.encode([interface("192.0.2.1")]).decode())
+    found = await Peers(pool, lambda: 10**9).hosts()
+    assert len(many) > 256 * 1024
+    assert (len(found), found[packed("192.0.2.1")]) == (10_001, 3)

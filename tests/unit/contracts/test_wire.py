@@ -13,7 +13,17 @@ from hypothesis import strategies as st
 from netally.contracts import wire
 from netally.contracts.agent import AgentReported, InterfaceState, LiveFlow, LiveSample
 from netally.contracts.commands import Command, DeadLetter, Outcome
-from netally.contracts.flow import MAX_AMOUNT, MAX_NAME, MAX_RECORDS, App, Coverage, FlowRecord, FlowsObserved, TallyRow
+from netally.contracts.flow import (
+    MAX_AMOUNT,
+    MAX_NAME,
+    MAX_RECORDS,
+    MAX_TABLE,
+    App,
+    Coverage,
+    FlowRecord,
+    FlowsObserved,
+    TallyRow,
+)
 from netally.contracts.wire import UndecodableError, decode_batch, decode_json, encode_batch, encode_json
 from tests.builders import make_agent_report, make_batch, make_flow_record, make_live_sample, make_tally_row, packed
 
@@ -219,7 +229,10 @@ IMPOSSIBLE = [
     (make_batch([make_flow_record(domain=2)]), "outside the tables"),
     (make_batch([make_flow_record(site=2)]), "outside the tables"),
     (make_batch([make_flow_record(remote=b"12345")]), "address of 5 bytes"),
-    (make_batch([make_flow_record()] * (MAX_RECORDS + 1)), "2001 records"),
+    (make_batch([make_flow_record()] * (MAX_RECORDS + 1)), r"length <= 2000 - at `\$\[8\]`"),
+    (make_batch(domains=[""] * MAX_TABLE), r"length <= 8000 - at `\$\[7\]`"),
+    (make_batch(apps=[App("")] * MAX_TABLE), r"length <= 8000 - at `\$\[6\]`"),
+    (make_batch(tally=[make_tally_row()] * (MAX_TABLE + 1)), "length <= 8000"),
     (make_batch([make_flow_record(bytes_in=-1)]), "bytes_in|>= 0"),
     (make_batch([make_flow_record(bytes_in=MAX_AMOUNT + 1)]), "<= "),
     (make_batch([make_flow_record(server_port=65_536)]), "<= 65535"),

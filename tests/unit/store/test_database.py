@@ -35,6 +35,7 @@ def test_secrets_are_not_shown() -> None:
         (asyncpg.CannotConnectNowError("no"), "starting up"),
         (asyncpg.TooManyConnectionsError("no"), "max_connections"),
         (asyncpg.DiskFullError("no"), "is full"),
+        (asyncpg.LockNotAvailableError("canceling statement due to lock timeout"), "a long query"),
         (asyncpg.UndefinedTableError("relation is missing"), "relation is missing"),
         (TimeoutError(), "does not answer"),
         (ConnectionRefusedError(111, "Connection refused"), "Connection refused"),

@@ -18,6 +18,9 @@ INTERVALS = (1, 2, 3, 4, 5, 6, 10, 12, 15, 20, 30, 60)
 BATCH_VERSION = 1
 MAX_RECORDS = 2_000
 """Most records of one batch; a longer interval is split into parts."""
+MAX_TABLE = 4 * MAX_RECORDS
+"""Most entries of each table of a batch: its records cannot point at more. Without a bound a small message could grow
+to millions of names."""
 MAX_NAME = 255
 """Longest application or domain name kept, in characters; longer ones are cut by the agent, refused by the reader."""
 MAX_AMOUNT = 2**46
@@ -125,9 +128,9 @@ class FlowsObserved(msgspec.Struct, frozen=True, array_like=True):
     """Start of the interval, epoch milliseconds, a wall-clock multiple of ``interval``."""
     interval: int
     """Seconds, one of `INTERVALS`."""
-    apps: list[App]
-    domains: list[Name]
-    records: list[FlowRecord]
+    apps: Annotated[list[App], Meta(max_length=MAX_TABLE)]
+    domains: Annotated[list[Name], Meta(max_length=MAX_TABLE)]
+    records: Annotated[list[FlowRecord], Meta(max_length=MAX_RECORDS)]
     coverage: Coverage
-    tally: list[TallyRow]
+    tally: Annotated[list[TallyRow], Meta(max_length=MAX_TABLE)]
     """Empty but in the last part of the interval."""

@@ -9,7 +9,7 @@ from typing import Final, TypeVar
 import msgspec
 import zstandard
 
-from netally.contracts.flow import BATCH_VERSION, INTERVALS, MAX_RECORDS, FlowsObserved
+from netally.contracts.flow import BATCH_VERSION, INTERVALS, FlowsObserved
 
 ENCODING_HEADER: Final = "Content-Encoding"
 ZSTD: Final = "zstd"
@@ -78,8 +78,6 @@ def _check_batch(batch: FlowsObserved) -> None:
         raise UndecodableError(f"interval of {batch.interval} s is none of {INTERVALS}")
     if batch.start % (batch.interval * 1000) or not 0 <= batch.start < 2**53:
         raise UndecodableError(f"interval start {batch.start} is no multiple of {batch.interval} s")
-    if len(batch.records) > MAX_RECORDS:
-        raise UndecodableError(f"{len(batch.records)} records, more than the {MAX_RECORDS} allowed")
     apps, domains = len(batch.apps), len(batch.domains)
     if not apps or not domains:
         raise UndecodableError("the tables lack entry 0")

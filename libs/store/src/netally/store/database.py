@@ -127,6 +127,8 @@ def plain_words(error: BaseException, url: str) -> str:
             return f"the database at {place} has no free connection: raise its max_connections"
         case asyncpg.DiskFullError():
             return f"the disk of the database at {place} is full: free space there"
+        case asyncpg.LockNotAvailableError():
+            return f"a long query on the database at {place} is in the way: try again when it has ended"
         case asyncpg.PostgresError():
             return f"the database at {place} says: {error.args[0] if error.args else error} ({error.sqlstate})"
         case TimeoutError():

@@ -20,6 +20,8 @@ YEAR = 365
 FOR_EVER_DAYS = 10 * YEAR
 """What "for ever" counts as where a size is asked for."""
 LEAST_RAW_DAYS = 2
+LOCK_WAIT_MS = "2000"
+"""Longest that dropping a part waits for those who read the relation: ingest and every other query wait behind it."""
 COUNTED_BYTES = 200 * 10**6
 """Smaller tiers are counted row by row where larger ones are estimated."""
 SPOOL_DAYS = 5
@@ -105,7 +107,7 @@ def oldest_accepted(ages: Ages, now: int) -> int:
 
 async def apply(connection: asyncpg.Connection, ages: Ages, now: int, zone: ZoneInfo) -> list[Dropped]:
     """Drop what is older than its age, and tell what went, counted in the same transaction. The connection is one of
-    `netally.store.rollups.exclusive`.
+    `netally.store.rollups.exclusive`. Raises asyncpg.LockNotAvailableError when a long query is in the way.
     """
     dropped = []
     for tier in NAMES:
@@ -115,6 +117,7 @@ async def apply(connection: asyncpg.Connection, ages: Ages, now: int, zone: Zone
         async with connection.transaction():
             part = await _droppable(connection, tier, now - age * DAY, now, zone)
             if part.before is not None:
+                await sql.execute(connection, "limit_lock_wait", milliseconds=LOCK_WAIT_MS)
                 await sql.fetch_value(connection, "drop_tier", tier=tier, before=part.before)
                 await sql.execute(connection, "set_dropped_before", tier=tier, before=part.before)
                 # What was just dropped must not look as if somebody had done so by hand.

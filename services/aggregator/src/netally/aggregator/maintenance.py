@@ -87,13 +87,22 @@ class Maintenance:
                 TIER_LAG.labels(tier).set((now - state.watermark) / SECOND if state.watermark else 0)
         if self._is_due("hourly", HOURLY, now):
             await partitions.DayPartitions(pool, kind).ensure(partitions.days_of((now, now + DAY)))
-            for part in await retention.apply(connection, self._ages(), now, zone):
-                DROPPED_ROWS.labels(part.tier).inc(part.rows)
-                DROPPED_BYTES.labels(part.tier).inc(part.bytes)
-                if part.rows:
-                    log.info("dropped old rows", tier=part.tier, rows=part.rows, bytes=part.bytes)
+            await self._drop(connection, now, zone)
         if self._is_due("compress", MINUTE, now):
             await backend.compress(connection, kind, now, limit=1)
+
+    async def _drop(self, connection: asyncpg.Connection, now: int, zone: ZoneInfo) -> None:
+        try:
+            dropped = await retention.apply(connection, self._ages(), now, zone)
+        except asyncpg.LockNotAvailableError:
+            log.info("a long query is in the way of dropping old rows, trying again in a minute")
+            self._due["hourly"] = now + MINUTE
+            return
+        for part in dropped:
+            DROPPED_ROWS.labels(part.tier).inc(part.rows)
+            DROPPED_BYTES.labels(part.tier).inc(part.bytes)
+            if part.rows:
+                log.info("dropped old rows", tier=part.tier, rows=part.rows, bytes=part.bytes)
 
 
 async def run(settings: database.DatabaseSettings, ages: Callable[[], Ages], stop: asyncio.Event) -> None:

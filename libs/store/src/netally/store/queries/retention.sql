@@ -3,6 +3,10 @@
 -- name: tier_droppable
 SELECT bound, bytes FROM tier_droppable(:tier, :before);
 
+-- name: limit_lock_wait
+-- To the end of the transaction. Whoever waits for a lock holds up all that come after him.
+SELECT set_config('lock_timeout', :milliseconds, true);
+
 -- name: drop_tier
 SELECT drop_tier(:tier, :before);
 
