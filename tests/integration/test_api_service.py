@@ -21,7 +21,7 @@ import httpx
 import pytest
 
 from netally.api.app import wall_clock
-from netally.api.database import reading_url
+from netally.api.database import CONNECTIONS, reading_url
 from netally.store.database import DatabaseSettings
 from netally.store.migrate import migrate
 from tests.api_in_process import BEARER, running_api
@@ -184,6 +184,23 @@ async def test_a_statement_that_takes_too_long_is_503_and_says_what_to_narrow(mi
     assert answer.status_code == 503
     assert answer.headers["retry-after"] == "10"
     assert "shorter range" in answer.json()["detail"]
+
+
+async def test_more_slow_queries_than_connections_are_503_and_pass_by(migrated_database_url: str) -> None:
+    async with api_process(migrated_database_url) as api:
+        async with _locked(migrated_database_url):
+            asked = [asyncio.create_task(api.client.get("/api/applications")) for _ in range(50)]
+            _, waiting = await asyncio.wait(asked, timeout=9)
+            # As many as there are connections wait for the lock, nobody else for them.
+            assert len(waiting) == CONNECTIONS
+            for task in set(asked) - waiting:
+                answer = task.result()
+                assert (answer.status_code, answer.headers["retry-after"]) == (503, "2")
+                assert "all connections to the database are busy" in answer.json()["detail"]
+            # What needs no database is told meanwhile.
+            assert (await api.client.get("/api/stats/bandwidth")).status_code == 200
+        assert [answer.status_code for answer in await asyncio.gather(*waiting)] == [200] * CONNECTIONS
+        assert (await api.client.get("/api/applications")).status_code == 200
 
 
 async def test_it_cannot_write(migrated_database_url: str) -> None:
