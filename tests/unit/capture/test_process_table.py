@@ -151,6 +151,25 @@ def test_a_process_table_that_is_not_there(tmp_path: Path) -> None:
     assert table.known(77) is None
 
 
+def test_processes_that_let_nobody_look_are_passed_over(
+    holder: tuple[subprocess.Popen[str], list[int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Some machines keep even root away from process 1.
+    process, inodes = holder
+    listed = os.listdir
+
+    def refuse(path: str) -> list[str]:
+        if path == "/proc/1/fd":
+            raise PermissionError
+        return listed(path)
+
+    monkeypatch.setattr(os, "listdir", refuse)
+    monkeypatch.setattr(ProcessTable, "_pids", lambda _: [1, process.pid])
+    table = ProcessTable()
+    table.sweep()
+    assert table.known(inodes[0]) is not None
+
+
 class Told:
     """Events as the kernel would tell them."""
 
