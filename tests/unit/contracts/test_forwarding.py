@@ -45,6 +45,11 @@ def test_the_client_is_the_last_that_is_no_proxy(chain: str, address: str) -> No
     assert found.address == address
 
 
+def test_this_machine_is_believed_where_that_is_said() -> None:
+    assert client_of("127.0.0.1", "http", FORWARDED, proxies("", this_machine=False)).address == "127.0.0.1"
+    assert client_of("127.0.0.1", "http", FORWARDED, proxies("::1,127.0.0.1", this_machine=False)).scheme == "https"
+
+
 def test_a_scheme_is_one_of_two() -> None:
     assert client_of("127.0.0.1", "http", {"x-forwarded-proto": "gopher"}, Proxies()).scheme == "http"
 

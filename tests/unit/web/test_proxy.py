@@ -7,6 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
+from netally.contracts.forwarding import Client
 from netally.web.proxy import end_to_end, forwarded_headers
 from tests.services import wait_until
 from tests.unit.web.conftest import Site
@@ -40,7 +41,7 @@ def test_who_forwards_is_said_by_us_and_cannot_be_forged(site: Site) -> None:
 def test_headers_of_one_connection_end_here() -> None:
     headers = [(b"Connection", b"keep-alive, X-Secret"), (b"X-Secret", b"1"), (b"TE", b"trailers"), (b"Accept", b"*/*")]
     assert end_to_end(headers) == [(b"Accept", b"*/*")]
-    sent = dict(forwarded_headers([(b"host", b"box:7500"), *headers], client="10.0.0.9", scheme="http"))
+    sent = dict(forwarded_headers([(b"host", b"box:7500"), *headers], Client("10.0.0.9", "box:7500", "http")))
     assert sent == {
         b"Accept": b"*/*", b"x-forwarded-for": b"10.0.0.9", b"x-forwarded-host": b"box:7500",
         b"x-forwarded-proto": b"http",

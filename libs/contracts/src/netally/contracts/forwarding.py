@@ -1,7 +1,7 @@
 """Who asked, as a proxy in front of a service tells it: ``X-Forwarded-For``, ``-Host`` and ``-Proto``.
 
-They are believed from this machine and from the addresses that were said to be proxies, and from nobody else: anyone
-can write a header.
+They are believed from the addresses that were said to be proxies, and from nobody else: anyone can write a header. The
+API believes this machine as well, where the web service is.
 """
 
 from __future__ import annotations
@@ -23,8 +23,9 @@ class Client(NamedTuple):
 class Proxies:
     """Networks whose word on their clients is taken."""
 
-    def __init__(self, networks: Sequence[_Network] = ()) -> None:
+    def __init__(self, networks: Sequence[_Network] = (), *, this_machine: bool = True) -> None:
         self._networks = tuple(networks)
+        self._this_machine = this_machine
 
     def believe(self, address: str) -> bool:
         try:
@@ -33,10 +34,10 @@ class Proxies:
             return False
         if isinstance(found, ipaddress.IPv6Address) and found.ipv4_mapped:
             found = found.ipv4_mapped
-        return found.is_loopback or any(found in network for network in self._networks)
+        return (self._this_machine and found.is_loopback) or any(found in network for network in self._networks)
 
 
-def proxies(text: str) -> Proxies:
+def proxies(text: str, *, this_machine: bool = True) -> Proxies:
     """Addresses and networks with commas between them. Raises ValueError for one that is none, in plain words."""
     found = []
     for part in filter(None, (part.strip() for part in text.split(","))):
@@ -44,7 +45,7 @@ def proxies(text: str) -> Proxies:
             found.append(ipaddress.ip_network(part, strict=False))
         except ValueError:
             raise ValueError(f"{part!r} is neither an address nor a network such as 10.0.0.0/24") from None
-    return Proxies(found)
+    return Proxies(found, this_machine=this_machine)
 
 
 def client_of(peer: str, scheme: str, headers: Mapping[str, str], trusted: Proxies) -> Client:

@@ -54,6 +54,7 @@ from netally.api.service_orders import ServiceOrders
 from netally.api.settings import Settings
 from netally.api.visible import visible_hosts
 from netally.bus.credentials import BusSettings, read_access, service_inbox
+from netally.telemetry.certificates import server_files
 from netally.telemetry.logging import configure_logging
 from netally.telemetry.settings import SettingsError, load_settings
 
@@ -232,6 +233,7 @@ def main() -> None:
     try:
         settings = load_settings(Settings)
         configure_logging("api", settings.log_level)
+        tls = server_files("NETALLY_API", settings.api_tls_certificate, settings.api_tls_key)
         listener = _listen(settings.bind, settings.api_port)
     except SettingsError as error:
         sys.exit(f"netally api: {error}")
@@ -246,6 +248,7 @@ def main() -> None:
         lifespan="on",
         proxy_headers=False,
         server_header=False,
+        **tls,
         timeout_graceful_shutdown=SHUTDOWN_SECONDS,
     )
     server = uvicorn.Server(config)

@@ -60,6 +60,8 @@ async def add_security_headers(message: Message, scope: Scope) -> None:
         headers[name] = value
     headers["Content-Security-Policy"] = _DOCS_CSP if scope["path"] in DOCS_PATHS else _STRICT_CSP
     headers.setdefault("Cache-Control", "no-store")
+    if scope["scheme"] == "https":
+        headers["Strict-Transport-Security"] = "max-age=31536000"
     _count(message["status"], scope)
 
 

@@ -28,6 +28,10 @@ class Settings(msgspec.Struct, frozen=True):
     the web service runs when that is another machine, and proxies in front. This machine is always."""
     bind: str = "127.0.0.1"
     api_port: Annotated[int, msgspec.Meta(ge=0, le=65535)] = 7501
+    api_tls_certificate: str = ""
+    """File of the API's certificate and those above it (PEM): then it speaks TLS and nothing else."""
+    api_tls_key: str = ""
+    """File of its key (PEM, without a password)."""
     log_level: str = "info"
 
     def directory(self) -> Path:

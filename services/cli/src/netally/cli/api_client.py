@@ -19,6 +19,7 @@ from netally.cli.doctor import read_running
 from netally.cli.plain_error import PlainError
 from netally.cli.settings import CliSettings
 from netally.cli.up import ADMIN_TOKEN
+from netally.telemetry.certificates import client_context
 
 FINAL = ("succeeded", "failed", "cancelled", "expired")
 PATIENCE = httpx.Timeout(10, read=60)
@@ -40,7 +41,11 @@ class ApiClient:
                 "`netally up` keeps it."
             )
         self._client = httpx.Client(
-            base_url=self.base, headers={"Authorization": f"Bearer {token}"}, timeout=PATIENCE, trust_env=False
+            base_url=self.base,
+            headers={"Authorization": f"Bearer {token}"},
+            timeout=PATIENCE,
+            trust_env=False,
+            verify=client_context(settings.api_ca),
         )
 
     def close(self) -> None:

@@ -7,14 +7,15 @@ import urllib.parse
 import httpx
 
 from netally.cli.plain_error import PlainError
+from netally.telemetry.certificates import client_context
 
 VALID = "10 minutes"
 
 
-async def login_url(api_base: str, web_base: str, token: str) -> str:
+async def login_url(api_base: str, web_base: str, token: str, ca: str = "") -> str:
     """A link that logs one browser in, once. PlainError when the API does not give a code."""
     try:
-        async with httpx.AsyncClient(trust_env=False, timeout=10) as client:
+        async with httpx.AsyncClient(trust_env=False, timeout=10, verify=client_context(ca)) as client:
             answer = await client.post(
                 f"{api_base}/api/session/codes", headers={"Authorization": f"Bearer {token}"}, json={}
             )

@@ -60,7 +60,7 @@ def login() -> None:
 
     settings = cli_settings.load()
     running = read_running(settings)
-    click.echo(asyncio.run(login_url(running.api, running.web, admin_token(settings))))
+    click.echo(asyncio.run(login_url(running.api, running.web, admin_token(settings), settings.api_ca)))
 
 
 @cli.command()

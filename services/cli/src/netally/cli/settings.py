@@ -34,6 +34,12 @@ class CliSettings(msgspec.Struct, frozen=True):
     """Port of the API."""
     api_url: str = ""
     """The API that `netally run` and `netally export` talk to; absent: the one of `netally up` on this machine."""
+    api_ca: str = ""
+    """File of the certificates (PEM) that the API's is checked against, where it speaks TLS; absent: the machine's."""
+    web_tls_certificate: str = ""
+    """File of the pages' certificate (PEM): then they are served by TLS and nothing else."""
+    api_tls_certificate: str = ""
+    """File of the API's certificate (PEM): then it speaks TLS and nothing else."""
     aggregator_port: PortOrNone = 7502
     """Probes and metrics of the aggregator, on 127.0.0.1; 0 = off."""
     capture_port: PortOrNone = 7503
@@ -68,11 +74,11 @@ class CliSettings(msgspec.Struct, frozen=True):
 
     @property
     def api_base(self) -> str:
-        return f"http://{self.local_host}:{self.api_port}"
+        return f"{'https' if self.api_tls_certificate else 'http'}://{self.local_host}:{self.api_port}"
 
     @property
     def web_base(self) -> str:
-        return f"http://{self.local_host}:{self.web_port}"
+        return f"{'https' if self.web_tls_certificate else 'http'}://{self.local_host}:{self.web_port}"
 
 
 def load() -> CliSettings:

@@ -194,7 +194,7 @@ async def _say_what_is_seen() -> None:
 
 async def _say_where(settings: CliSettings, token: str) -> None:
     try:
-        link = await login_url(settings.api_base, settings.web_base, token)
+        link = await login_url(settings.api_base, settings.web_base, token, settings.api_ca)
     except PlainError as error:
         tell(f"\nNetally runs at {settings.web_base}/ but there is no login link yet: {error}")
         tell("`netally login` prints one as soon as there is.")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Mapping
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import TypeVar
@@ -115,10 +116,11 @@ class Reader(msgspec.Struct, frozen=True):
         return {name.encode(): value.encode("latin-1") for name, value in {**pairs, **more}.items() if value}
 
 
-def open_client(base_url: str) -> httpx.AsyncClient:
+def open_client(base_url: str, tls: ssl.SSLContext | None = None) -> httpx.AsyncClient:
     """The one connection pool to the API: no redirects, no proxies from the environment, no limit on live streams."""
     return httpx.AsyncClient(
         base_url=base_url,
+        verify=tls or ssl.create_default_context(),
         timeout=httpx.Timeout(ANSWER_SECONDS, connect=PATIENCE_SECONDS),
         # The API closes what was idle for 5 s: a connection given up before that is never met closed.
         limits=httpx.Limits(max_connections=None, max_keepalive_connections=20, keepalive_expiry=2.0),

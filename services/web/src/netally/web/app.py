@@ -18,6 +18,7 @@ from litestar.exceptions import HTTPException
 from prometheus_client import generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
+from netally.telemetry.certificates import client_context, server_files
 from netally.telemetry.logging import configure_logging
 from netally.telemetry.settings import SettingsError, load_settings
 from netally.web.api_client import ApiClient, ApiProblem, open_client
@@ -79,7 +80,7 @@ def create_app(settings: WebSettings | None = None, *, clock: Clock = wall_clock
 
     @contextlib.asynccontextmanager
     async def api_connection(app: Litestar) -> AsyncIterator[None]:
-        async with open_client(settings.api_base) as http:
+        async with open_client(settings.api_base, client_context(settings.api_ca)) as http:
             app.state.api = ApiClient(http)
             yield
 
@@ -93,7 +94,10 @@ def create_app(settings: WebSettings | None = None, *, clock: Clock = wall_clock
             components, static_file, api_proxy, livez, readyz, metrics,
         ],
         lifespan=[api_connection],
-        state=State({"zone": server_zone(settings.timezone), "clock": clock, "development": settings.development}),
+        state=State({
+            "zone": server_zone(settings.timezone), "clock": clock, "proxies": settings.proxies(),
+            "development": settings.development,
+        }),
         before_request=start_watch,
         before_send=[set_headers, observe_page],
         compression_config=CompressionConfig(backend="gzip", gzip_compress_level=6, exclude=UNPACKED),
@@ -126,6 +130,8 @@ def main() -> None:
     """Serve until SIGTERM or SIGINT; exit code 0 then, 1 when the settings or the port are no good."""
     try:
         settings = load_settings(WebSettings)
+        tls = server_files("NETALLY_WEB", settings.web_tls_certificate, settings.web_tls_key)
+        app = create_app(settings)
     except SettingsError as error:
         sys.exit(f"netally web: {error}")
     configure_logging("web", settings.log_level)
@@ -137,12 +143,13 @@ def main() -> None:
             "Set NETALLY_WEB_PORT to a free port."
         )
     config = uvicorn.Config(
-        create_app(settings),
+        app,
         http="httptools",
         loop="uvloop",
         log_config=None,
         access_log=False,
         server_header=False,
+        **tls,
         proxy_headers=False,
         # Open live streams end by themselves only when their reader leaves.
         timeout_graceful_shutdown=1,

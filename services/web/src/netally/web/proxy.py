@@ -17,6 +17,7 @@ from litestar import asgi
 from litestar.enums import ScopeType
 from litestar.types import HTTPScope, Receive, Scope, Send
 
+from netally.contracts.forwarding import Client, client_of
 from netally.contracts.queries import Problem
 from netally.web.api_client import PATIENCE_SECONDS
 from netally.web.metrics import PROXIED
@@ -43,15 +44,14 @@ class BodyTooLarge(Exception):  # noqa: N818
     """The client sent more than BODY_LIMIT."""
 
 
-def forwarded_headers(headers: Headers, *, client: str, scheme: str) -> Headers:
+def forwarded_headers(headers: Headers, client: Client) -> Headers:
     """Request headers for the API."""
-    host = dict(headers).get(b"host", b"")
     kept = [pair for pair in end_to_end(headers) if pair[0].lower() not in OURS]
     return [
         *kept,
-        (b"x-forwarded-for", client.encode("latin-1")),
-        (b"x-forwarded-host", host),
-        (b"x-forwarded-proto", scheme.encode("latin-1")),
+        (b"x-forwarded-for", client.address.encode("latin-1")),
+        (b"x-forwarded-host", client.host.encode("latin-1")),
+        (b"x-forwarded-proto", client.scheme.encode("latin-1")),
     ]
 
 
@@ -123,12 +123,17 @@ async def _pass_on(scope: Scope, receive: Receive, send: Send) -> Problem | None
     has_body = any(key.lower() in (b"content-length", b"transfer-encoding") for key, _ in headers)
     if not has_body:
         read.set()
-    client = scope["client"][0] if scope["client"] else ""
+    client = client_of(
+        scope["client"][0] if scope["client"] else "",
+        scope["scheme"],
+        {key.decode("latin-1").lower(): value.decode("latin-1") for key, value in headers},
+        scope["litestar_app"].state.proxies,
+    )
     query = bytes(scope["query_string"])
     request = http.build_request(
         str(cast("HTTPScope", scope)["method"]),
         http.base_url.copy_with(raw_path=_raw_path(scope) + (b"?" + query if query else b"")),
-        headers=forwarded_headers(headers, client=client, scheme=scope["scheme"]),
+        headers=forwarded_headers(headers, client),
         content=body() if has_body else None,
         # A live stream is silent for as long as nothing happens.
         timeout=httpx.Timeout(None, connect=PATIENCE_SECONDS),

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 from litestar.datastructures import MutableScopeHeaders
 from litestar.types import Message, Scope
 
-from netally.web.visits import AnyRequest
+from netally.web.visits import AnyRequest, client_of
 
 CONTENT_SECURITY_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; "
@@ -38,6 +38,8 @@ async def set_headers(message: Message, scope: Scope) -> None:
             headers[name] = value
     if "Cache-Control" not in headers:
         headers["Cache-Control"] = "no-store"
+    if scope["scheme"] == "https":
+        headers["Strict-Transport-Security"] = "max-age=31536000"
 
 
 def same_origin(request: AnyRequest) -> bool:
@@ -47,7 +49,7 @@ def same_origin(request: AnyRequest) -> bool:
         return False
     origin = request.headers.get("origin", "")
     try:
-        return not origin or urlsplit(origin).netloc == request.headers.get("host", "")
+        return not origin or urlsplit(origin).netloc in (request.headers.get("host", ""), client_of(request).host)
     except ValueError:  # "http://[::1": no browser says so
         return False
 

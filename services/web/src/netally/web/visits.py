@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 from litestar import MediaType, Request, Response
 
+from netally.contracts import forwarding
 from netally.web.api_client import ApiClient, ApiProblem, Reader
 from netally.web.appearance import THEMES, UNITS, style_of
 from netally.web.figures import STYLE, zone_words
@@ -88,15 +89,16 @@ def visit_of(request: AnyRequest) -> Visit:
     theme = request.cookies.get("theme", "system")
     headers = request.headers
     STYLE.set(style_of(request.cookies, headers.get("accept-language", "")))
+    client = client_of(request)
     reader = Reader(
         request_id=_request_id(request),
         cookie=headers.get("cookie", ""),
         authorization=headers.get("authorization", ""),
-        host=headers.get("host", ""),
+        host=client.host,
         origin=headers.get("origin", ""),
         site=headers.get("sec-fetch-site", ""),
-        scheme=request.scope["scheme"],
-        address=request.client.host if request.client else "",
+        scheme=client.scheme,
+        address=client.address,
     )
     return Visit(
         request,
@@ -107,6 +109,12 @@ def visit_of(request: AnyRequest) -> Visit:
         theme if theme in THEMES else "system",
         state.clock(),
     )
+
+
+def client_of(request: AnyRequest) -> forwarding.Client:
+    """Who asks, as far as a proxy that is believed tells it."""
+    peer = request.client.host if request.client else ""
+    return forwarding.client_of(peer, request.scope["scheme"], request.headers, request.app.state.proxies)
 
 
 def _zone_of(request: AnyRequest, cookie: str) -> ZoneInfo | None:
