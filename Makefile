@@ -5,6 +5,10 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; 
   command -v $$p >/dev/null 2>&1 && $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' && echo $$p && break; done)
 UV_VERSION := 0.13.9
 MEMBERS := contracts bus store telemetry capture aggregator api web cli
+PREFIX ?= /opt/netally
+UNITS ?= /etc/systemd/system
+# For a host that only sends to a hub: make install PARTS="netally-cli netally-capture"
+PARTS ?= netally-cli netally-capture netally-aggregator[parquet] netally-api netally-web
 MEMBER_DIRS := $(wildcard libs/*) $(wildcard services/*)
 UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
 BIN := .venv/bin
@@ -12,7 +16,7 @@ BPF := services/capture/src/netally/capture/ebpf
 BPF_FLAGS := -target bpfel -O2 -Wall -Wextra -Werror -I/usr/include/$(shell uname -m)-linux-gnu
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-test run test lint fmt types bench bpf docs fuzz lab accuracy lock clean
+.PHONY: help setup setup-test run test lint fmt types bench bpf docs fuzz lab accuracy lock clean wheels install
 
 help: ## List the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -86,6 +90,17 @@ lock: | $(UV) ## Write both lock files anew from the manifests
 	  $(foreach m,$(MEMBERS),--no-emit-package netally-$(m)) pyproject.toml -o requirements.lock
 	$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header \
 	  $(foreach m,$(MEMBERS),--no-emit-package netally-$(m)) pyproject.toml --group test -c requirements.lock -o requirements-test.lock
+
+wheels: | $(UV) ## Build our wheels into dist/
+	@rm -rf dist && $(UV) build --quiet --all-packages --wheel --out-dir dist --build-constraint requirements.lock
+
+install: wheels ## Install or upgrade into PREFIX (/opt/netally) from the wheels; systemd's units go into UNITS
+	@umask 022; $(UV) venv --quiet --allow-existing --python $(PYTHON) $(PREFIX)
+	@umask 022; $(UV) pip install --quiet --python $(PREFIX)/bin/python --constraint requirements.lock --find-links dist \
+	  $(foreach m,$(MEMBERS),--reinstall-package netally-$(m)) $(PARTS)
+	@install -D -m 0644 docs/install.md $(PREFIX)/share/doc/netally/install.md
+	@! test -d $(UNITS) || install -m 0644 deploy/systemd/*.service $(UNITS)
+	@echo "Installed into $(PREFIX); docs/install.md says what comes next"
 
 clean: ## Remove the environment and caches (no data)
 	rm -rf .venv .uv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build dist
