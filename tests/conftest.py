@@ -1,5 +1,7 @@
 """Fixtures of every test. They live where their subject lives and are only named here."""
 
+from hypothesis import settings
+
 from tests.aggregator_process import aggregator
 from tests.migrated_database import migrated_database_url, migrated_template, pool
 from tests.ordering import orders
@@ -39,3 +41,7 @@ __all__ = [
     "timescale_server",
     "timescale_url",
 ]
+
+# How long one example takes tells of the machine's other work; each test has a time limit of its own.
+settings.register_profile("netally", deadline=None)
+settings.load_profile("netally")
