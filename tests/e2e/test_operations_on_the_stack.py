@@ -211,3 +211,35 @@ def test_a_form_that_is_refused_names_its_field(stack: Stack) -> None:
         refused = stack.api.post(f"{base}/operations/{form}", data=fields)
         assert refused.status_code == 400, refused.text
         assert LexborHTMLParser(refused.text).css(f"form[action='/operations/{form}'] [aria-invalid]")
+
+
+def test_a_view_is_kept_and_forgotten_on_its_page(stack: Stack) -> None:
+    page = stack.page
+    page.goto("/explore?range=7d&by=domain&filter=app+%3D+curl")
+    page.get_by_label("Keep this page as").fill("What curl does")
+    page.get_by_role("button", name="Save view").click()
+    page.wait_for_url("**#views")
+    assert stack.sql("SELECT query FROM saved_view WHERE name = 'What curl does'") == (
+        "/explore?range=7d&by=domain&filter=app+%3D+curl"
+    )
+    page.goto("/explore")
+    page.get_by_role("link", name="What curl does").click()
+    expect(page.locator("#filter")).to_have_value("app = curl")
+    page.get_by_role("button", name="Delete view What curl does").click()
+    expect(page.locator("#views")).to_contain_text("None yet.")
+    assert stack.sql("SELECT count(*) FROM saved_view") == 0
+
+
+def test_a_host_is_paused_and_resumed_on_its_page(stack: Stack) -> None:
+    page = stack.page
+    page.goto(f"/hosts?find={HOST}")
+    page.get_by_role("link", name=HOST).click()
+    here = page.url
+    for button, word in (("Pause capture", "paused"), ("Resume capture", "capturing")):
+        page.get_by_role("button", name=button).click()
+        page.wait_for_url("**/operations/commands/*")
+        expect(page.locator("h1")).to_contain_text("done")
+        paused = stack.sql("SELECT paused FROM agent JOIN host ON id = host_id WHERE name = $1", HOST)
+        assert paused == (word == "paused")
+        page.goto(here)
+        expect(page.locator("[aria-labelledby=h-s] tbody tr").first.locator("td").nth(1)).to_have_text(word)

@@ -333,3 +333,18 @@ def test_without_scripts_lists_forms_and_tables_work(browser: Browser, weeks: We
     page.get_by_role("link", name="History", exact=True).click()
     expect(page.locator(".heat tbody tr")).to_have_count(7)
     context.close()
+
+
+def test_from_a_list_into_a_page_by_keys_alone(stay: Stay) -> None:
+    page = stay.open("/applications?range=7d")
+    page.keyboard.press("t")
+    page.keyboard.press("ArrowDown")
+    name = page.evaluate("document.activeElement.textContent")
+    page.keyboard.press("Enter")
+    expect(page.locator("h1")).to_have_text(name)
+    page.keyboard.press("g")
+    page.keyboard.press("y")
+    expect(page.locator("h1")).to_have_text("History, last 7 days")
+    page.keyboard.press("g")
+    page.keyboard.press("e")
+    expect(page.locator("h1")).to_have_text("Explore, last 7 days")

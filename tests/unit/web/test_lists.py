@@ -56,3 +56,13 @@ def test_many_hosts_are_paged_and_sorted(site: Site) -> None:
 
 def test_hosts_in_the_order_of_a_column() -> None:
     assert ordered_hosts([], "state") == []
+
+
+def test_a_filter_narrows_the_amounts_of_hosts_and_is_said(site: Site) -> None:
+    tree = parse(site.html("/hosts?filter=app+%3D+curl&find=nas"))
+    asked = [seen.query_params for seen in site.fake.seen if seen.url.path == "/api/hosts"]
+    assert asked[-1]["filter"] == "app = curl"
+    assert "Amounts are those of app = curl alone." in one(tree, "#head").text()
+    wrong = site.client.get("/hosts?filter=app+%3D+%3D+curl")
+    assert (wrong.status_code, one(parse(wrong.text), "mark").text()) == (400, "=")
+    assert texts(parse(wrong.text).css("tbody th"))

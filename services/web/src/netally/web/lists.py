@@ -10,7 +10,8 @@ from litestar import Response, get
 from netally.contracts.queries import ApplicationsAnswer, BandwidthAnswer, DomainsAnswer, HostRow, HostsAnswer
 from netally.web.api_client import ApiProblem
 from netally.web.asked import Asked, asked_by
-from netally.web.ranged_page import PAGE_ROWS, drawn, first_run, order_of, settle
+from netally.web.ranged_page import PAGE_ROWS, first_run, order_of, settle
+from netally.web.ranges import pairs_of
 from netally.web.tables import WORST_FIRST, Table, applications_table, domain_tree, domains_table, host_list
 from netally.web.visits import AnyRequest
 
@@ -82,12 +83,14 @@ HOST_ORDERS = {
 
 @get("/hosts", include_in_schema=False)
 async def hosts_page(request: AnyRequest) -> Response[str]:
-    """Exceptions first. ``find`` is a part of a name, ``state`` one state only."""
-    asked = asked_by(request, {"sort": "state", "find": "", "state": ""})
+    """Exceptions first. ``find`` is a part of a name, ``state`` one state only; a filter narrows the amounts."""
+    asked, fault = asked_by(request, {"sort": "state", "find": "", "state": ""}), dict[str, Any]()
     visit = asked.visit
-    bandwidth, answer = await visit.api.together(
-        asyncio.gather(settle(visit.api.bandwidth(visit.reader)), asked.unfiltered().read("/api/hosts", HostsAnswer))
-    )
+    try:
+        bandwidth, answer = await visit.api.together(_hosts(asked))
+    except ApiProblem as problem:
+        fault = {"box": asked.refused(problem), "status": problem.status}
+        bandwidth, answer = await visit.api.together(_hosts(asked.unfiltered()))
     live = bandwidth.hosts if isinstance(bandwidth, BandwidthAnswer) else []
     find, state = asked.own.get("find", "").strip().lower(), asked.own.get("state", "")
     found = [row for row in answer.hosts if find in row.name.lower() and state in ("", row.state)]
@@ -102,13 +105,14 @@ async def hosts_page(request: AnyRequest) -> Response[str]:
         "hosts.html.j2",
         "Hosts",
         answer.meta,
+        **fault,
         first_run=first_run(answer, answer.meta),
         hosts=host_list(part, live, visit.zone, visit.now, ordered=True),
-        live=drawn(bandwidth, BandwidthAnswer, lambda _: True),
         states=[(name, sum(row.state == name for row in answer.hosts)) for name in WORST_FIRST],
         known=len(answer.hosts),
         found=len(found),
         find=find,
+        find_kept={**pairs_of(asked.shown), **{key: text for key, text in asked.kept.items() if key != "find"}},
         state=state,
         sort=sort,
         orders=HOST_ORDERS,
@@ -117,6 +121,13 @@ async def hosts_page(request: AnyRequest) -> Response[str]:
         previous=asked.here(page=str(page - 1)) if page > 1 else None,
         next=asked.here(page=str(page + 1)) if page < last else None,
     )
+
+
+async def _hosts(asked: Asked) -> tuple[BandwidthAnswer | ApiProblem, HostsAnswer]:
+    api = asked.visit.api
+    reads = asyncio.gather(settle(api.bandwidth(asked.visit.reader)), asked.read("/api/hosts", HostsAnswer))
+    bandwidth, answer = await reads
+    return bandwidth, answer
 
 
 def ordered_hosts(rows: list[HostRow], sort: str) -> list[HostRow]:
