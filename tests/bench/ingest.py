@@ -42,7 +42,7 @@ from tests.builders import make_batch, make_flow_record
 from tests.services import NatsServer, eventually, free_port
 
 HOSTS = 20
-BATCHES = 1_800
+BATCHES = 1_200
 FLOWS = 500
 WINDOW = 64
 WARM_UP = 200
