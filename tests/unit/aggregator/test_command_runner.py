@@ -9,6 +9,7 @@ from typing import Any
 
 import asyncpg
 import pytest
+import structlog
 
 from netally.aggregator.command_ledger import CommandLedger
 from netally.aggregator.command_runner import CommandRunner, Done, FailedError, Run
@@ -119,3 +120,19 @@ async def test_a_running_one_is_stopped_and_what_a_stop_leaves_runs_again(bench:
     bench.free.set()
     async with bench.running():
         assert (await bench.end_of(rest)).state == "succeeded"
+
+
+async def test_what_is_logged_on_the_way_carries_the_commands_id(bench: Bench) -> None:
+    seen: dict[str, Any] = {}
+    handle = bench.handle
+
+    async def noting(run: Run, arguments: Any) -> Done:
+        seen.update(structlog.contextvars.get_contextvars())
+        return await handle(run, arguments)
+
+    bench.handle = noting  # type: ignore[method-assign]
+    async with bench.running():
+        command = await bench.order()
+        await bench.end_of(command)
+    assert seen["command_id"] == command.id
+    assert "command_id" not in structlog.contextvars.get_contextvars()

@@ -195,8 +195,9 @@ class CommandRunner:
         if not await self._ledger.begin(command.id, "running"):
             return
         run = Run(command, self._ledger)
-        # Not to end before it is known here that it may be stopped.
-        task = asyncio.create_task(self._handlers[command.name](run, commands.check(command)))
+        # Not to end before it is known here that it may be stopped. Whatever is logged on the way carries the id.
+        with structlog.contextvars.bound_contextvars(command_id=command.id):
+            task = asyncio.create_task(self._handlers[command.name](run, commands.check(command)))
         stopping = self._running[command.id] = _Stopping(task)
         beating = asyncio.create_task(run.beat())
         try:

@@ -39,4 +39,12 @@ async def bury(js: JetStreamContext, stream: str, message: Msg, reason: str, now
     DEAD_LETTERS.labels(stream).inc()
     if stream == streams.FLOWS:
         BATCHES.labels("dead_letter").inc()
-    log.warning("dead letter", stream=stream, subject=message.subject, stream_sequence=sequence, reason=reason)
+    log.warning(
+        "dead letter",
+        stream=stream,
+        subject=message.subject,
+        stream_sequence=sequence,
+        # Of a batch: host, epoch and sequence.
+        message_id=(message.headers or {}).get("Nats-Msg-Id", ""),
+        reason=reason,
+    )

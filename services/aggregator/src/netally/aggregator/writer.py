@@ -9,6 +9,7 @@ from itertools import chain
 from typing import NamedTuple
 
 import asyncpg
+import structlog
 
 from netally.aggregator import rows
 from netally.aggregator.dimensions import UNKNOWN, Dimensions, app_key
@@ -20,6 +21,8 @@ from netally.store import rollups, sql, tables
 from netally.store.partitions import DAY_MS, DayPartitions, days_of
 
 IDLE_TIMEOUT_MS = "60000"
+
+log = structlog.get_logger()
 
 LOOK_EVERY_MS = 5_000
 """What retention has dropped is read again when it is older."""
@@ -42,6 +45,11 @@ class _Placed(NamedTuple):
     @property
     def key(self) -> LedgerKey:
         return self.host_id, self.batch.epoch
+
+    @property
+    def name(self) -> str:
+        """As the agent names it in the message id."""
+        return f"{self.batch.host}/{self.batch.epoch}/{self.batch.sequence}"
 
 
 class Writer:
@@ -146,6 +154,8 @@ class Writer:
         for one in new:
             if one.at.reason:
                 REFUSED_ROWS.labels(one.at.reason).inc(len(one.batch.records))
+                # At debug: an agent that was away for long has thousands of them.
+                log.debug("rows refused or moved", batch=one.name, reason=one.at.reason, rows=len(one.batch.records))
         BATCHES.labels("committed").inc(len(fresh))
         BATCHES.labels("refused").inc(len(new) - len(fresh))
         BATCHES.labels("duplicate").inc(len(placed) - len(new))
