@@ -58,6 +58,9 @@ def test_the_largest_changes_are_looked_into(site: Site) -> None:
     within = [seen.query_params["filter"] for seen in site.fake.seen if seen.query_params.get("limit") == "3"]
     assert "host = nas-01 and app = firefox" in within
     assert len(within) == 4
+    site.fake.seen.clear()
+    site.html("/history?range=1y")
+    assert not [seen for seen in site.fake.seen if seen.query_params.get("limit") == "3"]
 
 
 def test_a_part_that_fails_leaves_the_rest(site: Site) -> None:

@@ -11,11 +11,14 @@ from litestar import Response, get
 from litestar.exceptions import NotFoundException
 
 from netally.contracts.codes import Cause
-from netally.contracts.queries import CauseSum, Meta, TimelineAnswer, TimelinePoint, TimelineSeries
+from netally.contracts.queries import CauseSum, Meta, SourceShare, TimelineAnswer, TimelinePoint, TimelineSeries
+from netally.web.api_client import ApiProblem
 from netally.web.charts import Timeline, spark, timeline
 from netally.web.conservation import conservation
+from netally.web.detail_tables import NAME_EVIDENCE, found_table
+from netally.web.filter_box import refused_box
 from netally.web.ranged_page import SORTINGS, Part, range_context
-from netally.web.ranges import MINUTE, Range
+from netally.web.ranges import DAY, MINUTE, Range
 from netally.web.rendering import times
 from netally.web.tables import Item, coverage, table_of
 from netally.web.visits import AnyRequest, Visit, visit_of
@@ -49,6 +52,8 @@ async def components(request: AnyRequest) -> Response[str]:
         lossless=conservation(_causes(0.0)),
         problem_part=Part("The database did not answer within 5 s."),
         table=_table(),
+        wrong_filter=refused_box("app = and", ApiProblem(400, "A value is missing at column 7.", start=6, end=9)),
+        found=found_table(_sources(), visit.now - 7_200_000, now - DAY, NAME_EVIDENCE, visit.zone, visit.now),
         sort=SORTINGS["bytes"],
     )
 
@@ -111,6 +116,11 @@ def _causes(lost: float) -> list[CauseSum]:
     }
     sizes |= {"paused": 0.15, "lost_ring": lost}
     return [CauseSum(name, int(sizes.get(name, 0.0) * 1e10), 0, 0, 0) for name in Cause.labels().values()]
+
+
+def _sources() -> list[SourceShare]:
+    """Every way in which a name is found."""
+    return [SourceShare(source, int(8e9 / (place + 1))) for place, source in enumerate(NAME_EVIDENCE)]
 
 
 def _table() -> object:

@@ -23,6 +23,7 @@ from netally.web.visits import AnyRequest
 DEFAULT = "30d"
 LEAST = 7 * DAY
 """A shorter range that moves holds less than a week, of which there is nothing usual."""
+LONGEST_INNER = 92 * DAY
 PERIODS = {"day": "Days", "week": "Weeks", "month": "Months"}
 PATHS = {"day": "daily", "week": "weekly", "month": "monthly"}
 AGAINST = {
@@ -154,7 +155,11 @@ async def _compare(asked: Asked, other: Range, by: str, **more: str | int) -> Co
 
 
 async def _inner(asked: Asked, other: Range, by: str, answer: CompareAnswer) -> dict[int, CompareAnswer]:
-    """The same comparison within the largest changes, which says where each of them is."""
+    """The same comparison within the largest changes, which says where each of them is. Of a long range that would take
+    longer than the rest of the page.
+    """
+    if asked.shown.length > LONGEST_INNER:
+        return {}
     largest = [one for one in answer.changes[:SENTENCES] if one.id and one.name][:4]
 
     async def within(name: str) -> CompareAnswer | ApiProblem:
