@@ -1,4 +1,6 @@
-"""``python -m netally.capture``: the agent; ``… probe``: what it could see here; ``… replay FILE``: a capture file."""
+"""``python -m netally.capture``: the agent; ``… probe``: what it could see here; ``… replay FILE``: a capture file;
+``… simulate``: hosts that do not exist.
+"""
 
 import sys
 
@@ -20,8 +22,13 @@ def main() -> int:
             from netally.capture import replay_command
 
             return replay_command.main(rest)
+        case ["simulate", *rest]:
+            from netally.capture import simulate_command
+
+            return simulate_command.main(rest)
         case [other, *_]:
-            sys.stderr.write(f"netally: {other!r} is not known; say nothing (the agent), `probe` or `replay FILE`\n")
+            known = "nothing (the agent), `probe`, `replay FILE` or `simulate`"
+            sys.stderr.write(f"netally: {other!r} is not known; say {known}\n")
             return 2
     return 2
 

@@ -1,4 +1,4 @@
-"""The command line: ``netally up``, ``netally login``, ``netally doctor``, ``netally replay``,
+"""The command line: ``netally up``, ``netally login``, ``netally doctor``, ``netally replay``, ``netally simulate``,
 ``netally run …``, ``netally export``, ``netally token …``, ``netally init``, ``netally agent …``, ``netally join``."""
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from netally.cli import settings as cli_settings
 from netally.cli.operations import export, run
 from netally.cli.plain_error import PlainError, in_plain_words
 from netally.cli.replay import replay
+from netally.cli.simulate import simulate
 from netally.cli.tokens import token
 from netally.telemetry.settings import SettingsError
 
@@ -72,6 +73,7 @@ def doctor() -> None:
 
 
 cli.add_command(replay)
+cli.add_command(simulate)
 cli.add_command(run)
 cli.add_command(export)
 cli.add_command(token)
