@@ -235,8 +235,8 @@ class Counters(msgspec.Struct, frozen=True):
 
 
 def counters(answer: ConservationAnswer) -> Counters:
-    """Causes with nothing in them are left out. A column is in + out of an interface; totals are of all of them but
-    loopback.
+    """Largest causes first, those with nothing in them left out. A column is in + out of an interface; totals are of
+    all of them but loopback.
     """
     interfaces = sorted(answer.interfaces, key=lambda one: (-one.counter_in - one.counter_out, one.interface))
     total = answer.total_in + answer.total_out
@@ -246,7 +246,7 @@ def counters(answer: ConservationAnswer) -> Counters:
         return sum(one.bytes_in + one.bytes_out for one in interface.causes if one.cause == cause)
 
     rows = []
-    for cause in answer.causes:
+    for cause in sorted(answer.causes, key=lambda one: -one.bytes_in - one.bytes_out):
         cells = [on(one, cause.cause) for one in interfaces]
         if not any(cells) and not cause.bytes_in and not cause.bytes_out:
             continue

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from typing import Any
 
 from litestar import Response, get
@@ -46,26 +46,25 @@ async def history_page(request: AnyRequest) -> Response[Any]:
         # The menu keeps the range of the page before, and a usual week cannot be made of hours.
         kept = {**shown.kept, "range": DEFAULT}
         return Redirect(f"/history?{query_of(Range(0, 0, DEFAULT), **{k: v for k, v in kept.items() if k != 'range'})}")
-    asked = shown
-    fault: dict[str, Any] = {}
-    try:
-        week = await _week(asked)
-    except ApiProblem as problem:
-        fault = {"box": shown.refused(problem), "status": problem.status}
-        asked = shown.unfiltered()
-        week = await _week(asked)
-    period = _period(asked)
-    by = asked.own.get("by", "app")
+    period, other, by = _period(shown), before_range(shown), shown.own.get("by", "app")
     by = by if by in BY else "app"
-    other = before_range(asked)
-    api = asked.visit.api
-    now_, before, compared = await api.together(
-        asyncio.gather(
+    api, asked = shown.visit.api, shown
+    fault: dict[str, Any] = {}
+
+    def reads(asked: Asked) -> Awaitable[tuple[Any, Any, Any, Any]]:
+        return asyncio.gather(
+            _week(asked),
             settle(asked.read(f"/api/historical/{PATHS[period]}", HistoryAnswer)),
             settle(_year_before(asked, period)),
             settle(_compare(asked, other, by)),
         )
-    )
+
+    try:
+        week, now_, before, compared = await api.together(reads(shown))
+    except ApiProblem as problem:
+        fault = {"box": shown.refused(problem), "status": problem.status}
+        asked = shown.unfiltered()
+        week, now_, before, compared = await api.together(reads(asked))
     zone, now = asked.visit.zone, asked.visit.now
     inner = await api.together(_inner(asked, other, by, compared)) if isinstance(compared, CompareAnswer) else {}
     meta = next(answer.meta for answer in (week, now_, compared) if not isinstance(answer, ApiProblem))
@@ -98,9 +97,7 @@ async def history_page(request: AnyRequest) -> Response[Any]:
 
 async def _week(asked: Asked) -> HeatmapAnswer | ApiProblem:
     """The heatmap, or why there is none. Raises what is wrong with the filter."""
-    answer: HeatmapAnswer | ApiProblem = await asked.visit.api.together(
-        settle(asked.read("/api/historical/heatmap", HeatmapAnswer))
-    )
+    answer: HeatmapAnswer | ApiProblem = await settle(asked.read("/api/historical/heatmap", HeatmapAnswer))
     if isinstance(answer, ApiProblem) and answer.parameter == "filter":
         raise answer
     return answer
