@@ -16,7 +16,7 @@ BPF := services/capture/src/netally/capture/ebpf
 BPF_FLAGS := -target bpfel -O2 -Wall -Wextra -Werror -I/usr/include/$(shell uname -m)-linux-gnu
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-test run test lint fmt types bench bpf docs fuzz lab accuracy lock clean wheels install
+.PHONY: help setup setup-test run test lint fmt types audit bench bpf docs fuzz lab accuracy lock clean wheels install
 
 help: ## List the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -61,6 +61,9 @@ lint: .venv/.test ## Check style, import rules and generated documents
 fmt: .venv/.test ## Format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+audit: .venv/.test ## Look for known vulnerabilities in what is installed
+	@$(BIN)/python -m tests.audit
 
 types: .venv/.test ## Check types
 	$(BIN)/mypy libs services tests

@@ -39,7 +39,6 @@ async def api_process(database_url: str = "", nats_url: str = NOWHERE, **environ
             "NETALLY_API_PORT": str(port),
             **environment,
         },
-        stderr=subprocess.DEVNULL,
         preexec_fn=die_with_parent,
     )
     try:

@@ -15,6 +15,7 @@ from pathlib import Path
 import asyncpg
 import psutil
 
+from tests.secrets_in_logs import secrets_in_files
 from tests.services import free_port
 
 NETALLY = Path(sys.executable).parent / "netally"
@@ -80,6 +81,8 @@ class Up:
         output, _ = self.process.communicate(timeout=90)
         self.said += output.splitlines()
         assert "was killed" not in output, output
+        logged = secrets_in_files(*(self.data / "logs").glob("*.log"))
+        assert not logged, logged
         return self.process.returncode
 
     def close(self) -> None:

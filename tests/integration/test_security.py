@@ -43,7 +43,6 @@ async def site(tls: ssl.SSLContext | None = None, api_scheme: str = "http", **en
                 "NETALLY_API_URL": f"{api_scheme}://127.0.0.1:{api.port}",
                 **environment,
             },
-            stderr=subprocess.DEVNULL,
             preexec_fn=die_with_parent,
         )
         url = f"{'https' if tls else 'http'}://127.0.0.1:{port}"
@@ -169,7 +168,7 @@ async def test_pages_and_api_speak_tls_by_certificate_files(tmp_path: Path) -> N
         "NETALLY_API_TLS_KEY": key,
     }
     process = subprocess.Popen(  # noqa: ASYNC220  (returns at once)
-        [sys.executable, "-m", "netally.api"], env=environment, stderr=subprocess.DEVNULL, preexec_fn=die_with_parent
+        [sys.executable, "-m", "netally.api"], env=environment, preexec_fn=die_with_parent
     )
     web_port = free_port()
     web = subprocess.Popen(  # noqa: ASYNC220  (returns at once)
@@ -180,7 +179,6 @@ async def test_pages_and_api_speak_tls_by_certificate_files(tmp_path: Path) -> N
             "NETALLY_API_URL": f"https://127.0.0.1:{port}",
             "NETALLY_API_CA": certificate,
         },
-        stderr=subprocess.DEVNULL,
         preexec_fn=die_with_parent,
     )
     try:
