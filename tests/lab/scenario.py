@@ -241,7 +241,7 @@ def outcome(
     return Outcome(
         kind=kind,
         lifetime=lifetime.words,
-        lived_ms=was["lived_ms"],
+        lived_ms=max(was["lived_ms"], lifetime.hold_ms),
         owner=owner_name(number),
         found=found,
         wire_bytes=was["to_world"] + was["to_client"],

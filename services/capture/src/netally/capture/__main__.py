@@ -2,6 +2,7 @@
 ``… simulate``: hosts that do not exist.
 """
 
+import os
 import sys
 
 
@@ -11,6 +12,8 @@ def main() -> int:
         case []:
             # structlog loads rich where it is installed, for colours that this log has none of: a sixth of the start.
             sys.modules.setdefault("rich", None)  # type: ignore[arg-type]
+            # The pool of numpy's linear algebra, which is not used, would be threads that keep every privilege.
+            os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
             from netally.capture import app
 
             return app.main()

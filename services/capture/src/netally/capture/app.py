@@ -20,7 +20,7 @@ import msgspec
 import structlog
 
 from netally.bus.credentials import BusAccess, BusSettings, host_inbox, read_access
-from netally.capture import metrics
+from netally.capture import metrics, privileges
 from netally.capture.attribution import Attribution, first_ephemeral_port
 from netally.capture.capture_mode import CaptureMode, find_mode
 from netally.capture.cbpf import ETHERNET_HEADER
@@ -161,8 +161,10 @@ class Agent:
                 host=self._host,
             )  # fmt: skip
             gc.freeze()
-            if self._mode.mode == Mode.PACKETS:
+            if self._mode.mode in (Mode.EBPF, Mode.PACKETS):
                 self._priority.begin()
+            # Nothing that strangers sent was parsed until here.
+            privileges.give_up(self._mode.mode, self._settings.spool_path.parent)
             publishing = asyncio.create_task(self._publisher.run())
             beating = asyncio.create_task(self._beat())
             following = asyncio.create_task(self._follower.run(lambda: self._publisher.client))
@@ -390,7 +392,7 @@ class Agent:
         last, reported_at, reported = time.monotonic(), float("-inf"), None
         while True:
             await asyncio.sleep(1.0 - time.time() % 1.0)
-            if self._mode.mode == Mode.PACKETS:
+            if self._mode.mode in (Mode.EBPF, Mode.PACKETS):
                 self._priority.adjust()
             self._sources.read()
             now = time.time()

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from netally.capture.ebpf import bpf_calls
+from netally.capture.ebpf.namespace_links import namespace_cookie
 from netally.capture.ebpf.object_file import ObjectFile, read_object
 
 _SOCKET_FILTER, _CGROUP_SKB, _CGROUP_SOCK = 1, 8, 9
@@ -25,7 +26,6 @@ _CGROUP: Final = {
 }
 _SK_STORAGE: Final = 24
 _SO_ATTACH_BPF: Final = 50
-_SO_NETNS_COOKIE: Final = 71
 # call bpf_get_netns_cookie; r0 = 0.
 _CALL_NAMESPACE: Final = struct.pack("<BBhi", 0x85, 0, 0, 122)
 _NO_NAMESPACE: Final = struct.pack("<BBhi", 0xB7, 0, 0, 0)
@@ -175,11 +175,10 @@ def storage_types(value_bytes: int) -> bytes:
 
 
 def _own_namespace() -> int:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-        try:
-            return int.from_bytes(sock.getsockopt(socket.SOL_SOCKET, _SO_NETNS_COOKIE, 8), "little")
-        except OSError:
-            raise NotHereError("this kernel is too old: it does not number network namespaces (Linux 5.14)") from None
+    try:
+        return namespace_cookie()
+    except OSError:
+        raise NotHereError("this kernel is too old: it does not number network namespaces (Linux 5.14)") from None
 
 
 def _open_root(root: str) -> int:

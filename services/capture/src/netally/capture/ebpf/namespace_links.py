@@ -2,14 +2,18 @@
 kernel (rtnetlink(7)), without entering anything.
 """
 
+# ruff: noqa: PTH116, PTH208
 from __future__ import annotations
 
+import contextlib
+import os
 import socket
 import struct
 from collections.abc import Collection
 from typing import Final
 
 from netally.capture.netlink import ROUTE, NetlinkSocket, attributes
+from netally.capture.network_namespace import MAX_NAMESPACES, inside
 
 _GET_ROUTE: Final = 26
 _GET_NSID: Final = 90
@@ -18,11 +22,18 @@ _ROUTE: Final = struct.Struct("=BBBBBBBBI")
 _RTA_DST, _RTA_OIF = 1, 4
 _NETNSA_NSID, _NETNSA_PID = 1, 2
 _UNICAST: Final = 1
+_SO_NETNS_COOKIE: Final = 71
 _REMEMBERED: Final = 10_000
 
 
+def namespace_cookie() -> int:
+    """Number of this thread's namespace, unique since the machine started. OSError before Linux 5.14."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        return int.from_bytes(sock.getsockopt(socket.SOL_SOCKET, _SO_NETNS_COOKIE, 8), "little")
+
+
 class NamespaceLinks:
-    """Answers are remembered until `forget`."""
+    """Answers are remembered, those that may change until `forget`."""
 
     def __init__(self) -> None:
         self._netlink = NetlinkSocket(ROUTE)
@@ -32,19 +43,35 @@ class NamespaceLinks:
     def forget(self) -> None:
         """Interfaces or addresses have changed."""
         self._routes.clear()
-        self._numbers.clear()
+        # One that had no number may have got one.
+        self._numbers = {namespace: number for namespace, number in self._numbers.items() if number >= 0}
 
     def linked(self, namespace: int, pid: int, peers: Collection[int]) -> bool:
         """Whether the namespace with this cookie, which a process lives in, is at the other end of one of this one's
         interfaces. ``peers`` are the numbers that those interfaces give their other ends.
         """
-        number = self._numbers.get(namespace)
-        if number is None:
+        self.meet(namespace, pid)
+        return self._numbers.get(namespace, -1) in peers
+
+    def meet(self, namespace: int, pid: int) -> None:
+        """A process lives in this namespace now: its number can be asked for only through one that does."""
+        if namespace not in self._numbers:
             number = self._number(pid)
-            if number is None:
-                return False
-            self._numbers[namespace] = number
-        return number in peers
+            if number is not None:
+                self._numbers[namespace] = number
+
+    def meet_all(self, proc: str = "/proc") -> None:
+        """The namespaces that processes live in now, as far as they may be entered (CAP_SYS_ADMIN)."""
+        seen = {os.stat(f"{proc}/self/ns/net").st_ino}
+        for name in os.listdir(proc):
+            path = f"{proc}/{name}/ns/net"
+            if not name.isdigit() or len(seen) > MAX_NAMESPACES:
+                continue
+            with contextlib.suppress(OSError):
+                inode = os.stat(path).st_ino
+                if inode not in seen:
+                    seen.add(inode)
+                    self.meet(inside(path, namespace_cookie), int(name))
 
     def _number(self, pid: int) -> int | None:
         """The number this namespace has for that of a process, -1 when it has none; None when the process is gone."""

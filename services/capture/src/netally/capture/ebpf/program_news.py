@@ -7,13 +7,15 @@ import struct
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
-_MESSAGE: Final = struct.Struct("=II16s")
+_MESSAGE: Final = struct.Struct("=QII16s")
 _BUSY: Final = 1 << 31
 _DISCARDED: Final = 1 << 30
 _HEADER: Final = 8
 
 
 class ProgramNews(NamedTuple):
+    namespace: int
+    """Cookie of its network namespace."""
     pid: int
     uid: int
     command: str
@@ -46,8 +48,8 @@ class NewsReader:
             size = length & ~_DISCARDED
             message = None
             if not length & _DISCARDED and size >= _MESSAGE.size:
-                pid, uid, command = _MESSAGE.unpack_from(self._data, place + _HEADER)
-                message = ProgramNews(pid, uid, command_text(command))
+                namespace, pid, uid, command = _MESSAGE.unpack_from(self._data, place + _HEADER)
+                message = ProgramNews(namespace, pid, uid, command_text(command))
             at += (size + _HEADER + 7) & ~7
             struct.pack_into("=Q", self._consumer, 0, at)
             if message is not None:

@@ -53,6 +53,7 @@ struct lost {
 };
 
 struct program {
+    __u64 namespace;
     __u32 pid;
     __u32 uid;
     char command[16];
@@ -79,7 +80,7 @@ int opened(struct bpf_sock *context) {
     current_comm(owner->command, sizeof(owner->command));
 
     /* A process that ends at once can be read in /proc only now: who opens a first socket is told. */
-    struct program program = {.pid = owner->pid, .uid = owner->uid};
+    struct program program = {.namespace = owner->namespace, .pid = owner->pid, .uid = owner->uid};
     __builtin_memcpy(program.command, owner->command, sizeof(program.command));
     __u64 now = ktime(), *before = map_lookup(&told, &program);
     if (before && now - *before < SECOND)

@@ -19,6 +19,7 @@ from netally.capture.ebpf import bpf_calls
 from netally.capture.ebpf.flow_counters import (
     KEY,
     LOCAL_OPENED,
+    REMOTE_OPENED,
     VALUE,
     FlowCounters,
     Moved,
@@ -85,6 +86,7 @@ class KernelCounts:
         self._passing = bpf_calls.BatchReader(self.interfaces.maps["passing"], _PASSED_KEY, _PASSED_VALUE)
         self._news = NewsReader(self._sockets.maps["news"], NEWS_BYTES)
         self._links = NamespaceLinks()
+        self._links.meet_all()
         self._passed_before: dict[tuple[int, int, int], NDArray[np.int64]] = {}
         self._lost_before: dict[tuple[int, int], tuple[int, int]] = {}
         self._carriers: dict[int, int] = {}
@@ -104,6 +106,8 @@ class KernelCounts:
     def _hear(self) -> None:
         for news in self._news.read():
             self._programs.heard(news.pid, news.command)
+            if news.namespace != self._sockets.namespace:
+                self._links.meet(news.namespace, news.pid)
 
     def follow(self, interfaces: Collection[Interface], captured: Collection[int]) -> None:
         """Take in the interfaces as they are now; ``captured`` are the indexes of those that count."""
@@ -169,7 +173,9 @@ class KernelCounts:
             self._attribution.named(fresh, time)
         slots = self._table.find_all(words)
         # On loopback both ends have a program: the client's counts.
-        is_client = (moved.events & LOCAL_OPENED != 0) | (moved.keys["local_port"] > moved.keys["remote_port"])
+        ever = moved.values["events"]
+        by_port = moved.keys["local_port"] > moved.keys["remote_port"]
+        is_client = np.where(ever & LOCAL_OPENED, True, np.where(ever & REMOTE_OPENED, False, by_port))
         for row, (slot, app) in enumerate(zip(slots.tolist(), apps, strict=True)):
             if app is None or slot < 0:
                 continue
