@@ -16,7 +16,7 @@ BPF := services/capture/src/netally/capture/ebpf
 BPF_FLAGS := -target bpfel -O2 -Wall -Wextra -Werror -I/usr/include/$(shell uname -m)-linux-gnu
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-test run test lint fmt types audit bench bpf docs fuzz lab accuracy lock clean wheels install
+.PHONY: help setup setup-test run demo test lint fmt types audit bench bpf docs fuzz lab accuracy lock clean wheels install
 
 help: ## List the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -43,10 +43,16 @@ help: ## List the targets
 
 setup: .venv/.run ## Install what `make run` needs into .venv
 
-setup-test: .venv/.test ## Install what the tests need as well
+setup-demo: .venv/.run ## Start a separate instance in build/demo, filled with simulated hosts and a year of history
+	@exec $(BIN)/netally demo
+
+test: .venv/.test ## Install what the tests need as well
 
 run: .venv/.run ## Start everything on this machine and print a URL
 	@exec $(BIN)/netally up
+
+demo: .venv/.run ## Start a separate instance in build/demo, filled with simulated hosts and a year of history
+	@exec $(BIN)/netally demo
 
 test: .venv/.test ## Check style and types, then run every test on real services
 	@tests/run

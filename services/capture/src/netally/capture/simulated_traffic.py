@@ -84,7 +84,7 @@ MINUTES: Final = Rhythm(
     Breaks(3 * MINUTE, 20_000, 0.03), Breaks(5 * MINUTE, 45_000, 0.03), Breaks(2 * MINUTE, 15_000, 0.05)
 )
 """For some minutes of a large fleet."""
-MONTHS: Final = Rhythm(Breaks(5 * DAY, 2 * HOUR, 0.2), Breaks(40 * DAY, 3 * DAY, 0.15), Breaks(DAY, MINUTE, 0.0))
+MONTHS: Final = Rhythm(Breaks(40 * DAY, 2 * HOUR, 0.15), Breaks(40 * DAY, 3 * DAY, 0.15), Breaks(DAY, MINUTE, 0.0))
 """For a year of a small one."""
 
 

@@ -1,5 +1,6 @@
 """The command line: ``netally up``, ``netally login``, ``netally doctor``, ``netally replay``, ``netally simulate``,
-``netally run …``, ``netally export``, ``netally token …``, ``netally init``, ``netally agent …``, ``netally join``."""
+``netally run …``, ``netally export``, ``netally token …``, ``netally init``, ``netally agent …``, ``netally join``,
+``netally demo``."""
 
 from __future__ import annotations
 
@@ -11,6 +12,7 @@ import click
 
 from netally.cli import fleet
 from netally.cli import settings as cli_settings
+from netally.cli.demo import demo
 from netally.cli.operations import export, run
 from netally.cli.plain_error import PlainError, in_plain_words
 from netally.cli.replay import replay
@@ -74,6 +76,7 @@ def doctor() -> None:
 
 cli.add_command(replay)
 cli.add_command(simulate)
+cli.add_command(demo)
 cli.add_command(run)
 cli.add_command(export)
 cli.add_command(token)

@@ -96,7 +96,7 @@ def create_app(settings: WebSettings | None = None, *, clock: Clock = wall_clock
         lifespan=[api_connection],
         state=State({
             "zone": server_zone(settings.timezone), "clock": clock, "proxies": settings.proxies(),
-            "development": settings.development,
+            "development": settings.development, "label": settings.demo_label,
         }),
         before_request=start_watch,
         before_send=[set_headers, observe_page],

@@ -58,6 +58,8 @@ class Frame(msgspec.Struct, frozen=True):
     """Query of the shown range, so that the menu keeps it."""
     rates: str = "bit/s"
     """Unit of rates, as it was chosen."""
+    label: str = ""
+    """What kind of data it is, where somebody could take it for his own."""
 
 
 def environment() -> jinja2.Environment:

@@ -32,6 +32,9 @@ class WebSettings(msgspec.Struct, frozen=True):
     development: bool = False
     """Serves `/_components`: every component of the pages in all its states, with made-up figures."""
 
+    demo_label: str = ""
+    """Words at the top of every page, such as "demo data"."""
+
     @property
     def api_base(self) -> str:
         return (self.api_url or f"http://127.0.0.1:{self.api_port}").rstrip("/")

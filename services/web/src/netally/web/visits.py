@@ -61,6 +61,7 @@ class Visit(msgspec.Struct, frozen=True):
             signed_in,
             query,
             UNITS["bytes" if STYLE.get().rates_in_bytes else "bits"],
+            self.request.app.state.label,
         )
 
     def page(
