@@ -43,10 +43,7 @@ help: ## List the targets
 
 setup: .venv/.run ## Install what `make run` needs into .venv
 
-setup-demo: .venv/.run ## Start a separate instance in build/demo, filled with simulated hosts and a year of history
-	@exec $(BIN)/netally demo
-
-test: .venv/.test ## Install what the tests need as well
+setup-test: .venv/.test ## Install what the tests need as well
 
 run: .venv/.run ## Start everything on this machine and print a URL
 	@exec $(BIN)/netally up

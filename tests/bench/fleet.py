@@ -1,9 +1,9 @@
 """A fleet in real time: 1,000 simulated hosts through the real bus, aggregator and database; nothing lost, how far the
 bus lags, what a flow row costs each of them, and what a connected agent that says nothing costs the bus.
 
-Workload: `simulate --hosts 1000 --seed 7`: an interval of 5 s, 13 rows a batch on average, all hosts at the same time
-as real agents, whose clocks agree. ``NETALLY_BENCH_MINUTES`` makes it longer than half a minute. The sender runs on the
-same cores, its cost is told apart.
+Workload: `simulate --hosts 1000 --seed 7`: an interval of 5 s, about seven rows a batch (more on weekdays at noon), all
+hosts at the same moment as real agents, whose clocks agree. ``NETALLY_BENCH_MINUTES`` makes it longer than half a
+minute. The sender runs on the same cores, its cost is told apart.
 """
 
 from __future__ import annotations
