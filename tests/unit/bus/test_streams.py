@@ -34,3 +34,8 @@ def test_dead_letters_of_every_stream_have_a_home() -> None:
     (pattern,) = stream(streams.DEADLETTERS).subjects or []
     for name in (streams.FLOWS, streams.AGENTS):
         assert subjects.deadletters(name).rpartition(".")[0] == pattern.removesuffix(".*")
+
+
+def test_a_server_with_a_gigabyte_of_store_is_enough() -> None:
+    least = streams.stream_configs(streams.LEAST_FLOWS_BYTES, streams.LEAST_EXPORTS_BYTES)
+    assert sum(config.max_bytes or 0 for config in least) <= 800_000_000

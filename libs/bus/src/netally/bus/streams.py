@@ -70,7 +70,7 @@ def stream_configs(
             retention=RetentionPolicy.LIMITS,
             discard=DiscardPolicy.OLD,
             max_msgs_per_subject=1,
-            max_bytes=256 * MIB,
+            max_bytes=64 * MIB,
             storage=StorageType.FILE,
         ),
         StreamConfig(
@@ -87,7 +87,7 @@ def stream_configs(
             retention=RetentionPolicy.LIMITS,
             discard=DiscardPolicy.OLD,
             max_age=7 * 86400,
-            max_bytes=256 * MIB,
+            max_bytes=128 * MIB,
             storage=StorageType.FILE,
         ),
         StreamConfig(
