@@ -172,6 +172,10 @@ RESULTS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "pause": ("succeeded", "1 host now paused", _host_change({"paused": False}, {"paused": True})),
     "resume": ("succeeded", "1 host now capturing", _host_change({"paused": True}, {"paused": False})),
     "set-interval": ("succeeded", "1 host now every 1 s", _host_change({"interval": 5}, {"interval": 1})),
+    "set-naming-rules": (
+        "succeeded", "1 host now name by the new rules",
+        _host_change({"naming_rules": ""}, {"naming_rules": "name=a -> b"}),
+    ),
     "export": (
         "succeeded", "29100000 rows, 51 bytes in netally-1h.csv",
         {

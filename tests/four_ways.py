@@ -115,7 +115,7 @@ class Stack:
     def by_cli(self, name: str, arguments: dict[str, Any]) -> dict[str, Any]:
         words: list[str] = []
         for key, value in arguments.items():
-            if key in ("hosts", "interval", "target", "level"):
+            if key in ("hosts", "interval", "target", "level", "rules"):
                 words += value if isinstance(value, list) else [str(value)]
             else:
                 words += [f"--{key.replace('_', '-')}", str(value)]

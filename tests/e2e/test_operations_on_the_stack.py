@@ -111,6 +111,15 @@ def test_set_log_level_changes_what_is_logged(stack: Stack, way: str) -> None:
 
 
 @pytest.mark.parametrize("way", WAYS)
+def test_set_naming_rules_changes_the_names(stack: Stack, way: str) -> None:
+    name = f"everything by {way}"
+    stack.order(way, "set-naming-rules", {"rules": f"name=* -> {name}"})
+    soon(lambda: stack.sql("SELECT count(*) FROM flow JOIN app ON app.id = app_id WHERE app.name = $1", name) > 0)
+    assert stack.api.get("/api/config").json()["naming_rules"] == f"name=* -> {name}"
+    stack.order("bus", "set-naming-rules", {"rules": ""})
+
+
+@pytest.mark.parametrize("way", WAYS)
 def test_set_retention_decides_what_still_comes_in(stack: Stack, way: str) -> None:
     host, start = f"old-by-{way}.example", days_ago(9)
     stack.send(make_batch(host=host, epoch=make_epoch(), start=start))

@@ -70,6 +70,7 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
     ("export", {"to": 1_795_305_500_000}, "from"),
     ("set-interval", {"interval": 7}, "interval"),
     ("set-log-level", {"level": "debug"}, "target"),
+    ("set-naming-rules", {"rules": "chrome"}, "rules"),
     ("purge", {}, "host"),
     ("purge", {"host": "a", "app": "b"}, "app"),
     ("set-retention", {"raw": 0}, "raw"),

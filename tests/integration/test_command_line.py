@@ -92,6 +92,7 @@ async def test_operations_and_their_exit_status(installation: Installation) -> N
         ("set-retention", "--raw", "9"),
         ("set-config", "--ledger-days", "100"),
         ("set-log-level", "api", "warning"),
+        ("set-naming-rules", "name=* (python3) -> Python of {user}"),
         ("set-log-level", "aggregator", "warning"),
         ("save-view", "Nightly backup", "/explore?range=7d"),
     ):
@@ -105,6 +106,7 @@ async def test_operations_and_their_exit_status(installation: Installation) -> N
     async with installation.client() as client:
         config = (await client.get("/api/config")).json()
     assert (config["retention"]["raw"], config["ledger_days"]) == (9, 100)
+    assert config["naming_rules"] == "name=* (python3) -> Python of {user}"
     assert config["log_levels"] == {"aggregator": "warning", "api": "warning"}
     nowhere = installation._replace(environment={**installation.environment, "NETALLY_API_URL": "http://127.0.0.1:9"})
     done = await nowhere.netally("run", "aggregate")

@@ -175,6 +175,60 @@ async def test_caches_are_dropped_everywhere_and_the_silent_are_named(
     assert (done.state, done.field) == ("failed", "hosts")
 
 
+async def test_naming_rules_name_the_next_interval_on_every_host(
+    agent: subprocess.Popen[bytes],
+    environment: dict[str, str],
+    orders: Orders,
+    pool: asyncpg.Pool,
+    nats_server: NatsServer,
+    tmp_path: Path,
+) -> None:
+    def another(host: str) -> subprocess.Popen[bytes]:
+        return start_agent(environment | {"NETALLY_DATA_DIR": str(tmp_path / host), "NETALLY_HOST": host})
+
+    async def names(host: str) -> set[str]:
+        """Applications of the host's newest interval."""
+        rows = await pool.fetch(
+            "WITH own AS (SELECT time, app_id FROM flow JOIN host ON host.id = host_id WHERE host.name = $1) "
+            "SELECT DISTINCT name FROM own JOIN app ON app.id = app_id WHERE time = (SELECT max(time) FROM own)",
+            host,
+        )
+        return {row["name"] for row in rows} - {""}
+
+    async def named(wanted: str, *hosts: str) -> None:
+        async def so() -> bool:
+            return all([await names(host) == {wanted} for host in hosts])
+
+        await eventually(so, within=20)
+
+    both = (HOST, "second.example")
+    agents = [another(both[1])]
+    try:
+
+        async def seen() -> bool:
+            return all([len(await names(host)) > 1 for host in both])
+
+        await eventually(seen, within=20)
+        began = time.monotonic()
+        done = await orders.run("set-naming-rules", {"rules": "name=* -> first"})
+        assert (done.state, time.monotonic() - began < 3) == ("succeeded", True), done
+        assert {host: told["acknowledged"] for host, told in done.result["hosts"].items()} == dict.fromkeys(both, True)
+        await named("first", *both)
+        # The restart of the bus changes nothing, and a host that is new follows as well.
+        await asyncio.to_thread(nats_server.stop)
+        await asyncio.to_thread(nats_server.start)
+        agents.append(another("third.example"))
+        await named("first", *both, "third.example")
+        done = await orders.run("set-naming-rules", {"rules": "name=* -> second", "hosts": [both[1]]})
+        assert done.state == "succeeded", done
+        await named("second", both[1])
+        assert await names(HOST) == {"first"}
+    finally:
+        for each in agents:
+            each.terminate()
+        assert [await asyncio.to_thread(each.wait, 15) for each in agents] == [0] * len(agents)
+
+
 async def test_log_levels(agent: subprocess.Popen[bytes], orders: Orders) -> None:
     done = await orders.run("set-log-level", {"target": "hosts", "level": "debug"})
     assert (done.state, done.result["hosts"][HOST]["after"]["log_level"]) == ("succeeded", "debug"), done

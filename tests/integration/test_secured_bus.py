@@ -140,6 +140,10 @@ async def test_a_host_does_all_that_it_has_to(bus: SecuredBus) -> None:
         await heard.next_msg(5)
         found, _ = await settings_bucket.read(js, subjects.host_settings_key(A), HostSettings)
         assert found == wanted
+        rules = HostSettings(naming_rules="name=* -> all")
+        await settings_bucket.write(aggregator.jetstream(), subjects.new_hosts_settings_key(), rules, 0)
+        found, _ = await settings_bucket.read(js, subjects.new_hosts_settings_key(), HostSettings)
+        assert found == rules
         # A broadcast, and its answer.
         answers = await aggregator.subscribe("_INBOX_.aggregator.asked")
         await aggregator.publish(
@@ -165,6 +169,7 @@ async def test_a_host_cannot_speak_as_another_nor_look_at_it(bus: SecuredBus) ->
             subjects.command_to_hosts("refresh-cache"),
             subjects.command_to_services("refresh-cache"),
             f"$KV.{streams.SETTINGS_BUCKET}.{subjects.host_settings_key(A)}",
+            f"$KV.{streams.SETTINGS_BUCKET}.{subjects.new_hosts_settings_key()}",
             f"$JS.API.STREAM.PURGE.{streams.FLOWS}",
             f"$JS.API.STREAM.DELETE.{streams.FLOWS}",
             f"$JS.API.STREAM.MSG.GET.{streams.FLOWS}",

@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 
 from netally.capture.dissector import TCP, UDP, Packet
-from netally.capture.flow_records import Records, make_records, split
+from netally.capture.flow_records import UNKNOWN_APP, Records, make_records, split
 from netally.capture.flow_table import FlowTable
+from netally.capture.naming_rules import parse_rules
 from netally.capture.packets import TCP_ACK, TCP_SYN, ColumnsBuilder
 from netally.contracts.codes import Cause, DomainSource, ProcessSource, Role, Scope
-from netally.contracts.flow import FlowRecord
+from netally.contracts.flow import App, FlowRecord
 from tests.builders import CURL, FIREFOX, packed
 
 ME, PEER = packed("10.0.0.5"), packed("93.184.216.34")
@@ -51,6 +52,20 @@ class Wire:
 def only(records: Records) -> FlowRecord:
     assert len(records.records) == 1
     return records.records[0]
+
+
+def test_other_naming_rules_name_what_is_known_already() -> None:
+    wire = Wire()
+    for port, name in ((443, "chrome"), (444, "chromium")):
+        slot = wire.send(dst_port=port, size=60)
+        wire.table.process[slot] = App(name, f"/usr/bin/{name}")
+    assert [app.name for app in wire.records().apps] == ["", "chrome", "chromium"]
+    wire.send(dst_port=443, size=60)
+    wire.send(dst_port=444, size=60)
+    cut = wire.table.cut(2.0)
+    found = make_records(wire.table, cut, NOBODY_LISTENS, {LO}, {ME}, parse_rules("name=chrom* -> Browsers"))
+    assert found.apps == [UNKNOWN_APP, App("Browsers")]
+    assert [record.app for record in found.records] == [1, 1]
 
 
 def test_a_client_s_connection() -> None:

@@ -49,12 +49,6 @@ def test_a_long_host_name_is_refused() -> None:
         load_settings(Settings, {"NETALLY_HOST": "x" * 256}).check()
 
 
-def test_a_wrong_naming_rule_is_told_at_the_start() -> None:
-    Settings(naming_rules="name=chrome -> Chrome; user=root -> system").check()
-    with pytest.raises(SettingsError, match=r"NETALLY_NAMING_RULES.*colour"):
-        Settings(naming_rules="colour=red -> x").check()
-
-
 def test_a_mode_that_is_none_is_refused() -> None:
     with pytest.raises(SettingsError, match="NETALLY_CAPTURE_MODE"):
         Settings(capture_mode="ebfp").check()

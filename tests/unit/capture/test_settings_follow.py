@@ -90,6 +90,15 @@ async def test_settings_are_followed_within_two_seconds_also_after_a_restart(
         await (await nats_client.jetstream().key_value("settings")).purge(KEY)
         follower.connected.set()
         await follows(0)
+        # A host without settings of its own follows those for new hosts.
+        rules = HostSettings(naming_rules="name=* -> all")
+        await settings_bucket.write(nats_client.jetstream(), subjects.new_hosts_settings_key(), rules, 0)
+        follower.connected.set()
+
+        async def named() -> bool:
+            return follower.current == rules
+
+        await eventually(named)
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)

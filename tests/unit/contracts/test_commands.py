@@ -50,6 +50,8 @@ def test_good_arguments_are_typed() -> None:
         ("pause", {"until": 5}, {}, "until"),
         ("set-log-level", {"target": "web", "level": "info"}, {}, "target"),
         ("set-log-level", {"target": "api", "level": "info", "hosts": ["a"]}, {}, "hosts"),
+        ("set-naming-rules", {"rules": "colour=red -> x"}, {}, "rules"),
+        ("set-naming-rules", {"rules": "x" * 8_001}, {}, "rules"),
         ("set-retention", {}, {}, "raw"),
         ("set-retention", {"raw": 9, "budget_gb": 1}, {}, "budget_gb"),
         ("set-config", {}, {}, "arguments"),

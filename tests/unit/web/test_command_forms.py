@@ -48,6 +48,8 @@ def test_every_command_has_a_form_but_cancel() -> None:
         ("set-config", {"ledger_days": "90", "answer_seconds": "2.5"}, {"ledger_days": 90, "answer_seconds": 2.5}),
         ("set-log-level", {"target": "hosts:nas-01", "level": "debug"},
          {"target": "hosts", "level": "debug", "hosts": ["nas-01"]}),
+        ("set-naming-rules", {"rules": "name=a -> b"}, {"rules": "name=a -> b"}),
+        ("set-naming-rules", {"rules": ""}, {"rules": ""}),
         ("purge", {"dimension": "app", "name": " git "}, {"app": "git"}),
     ],
 )  # fmt: skip

@@ -91,6 +91,7 @@ def test_sizes_are_typed_as_people_type() -> None:
         ("purge", "Rows by relation", ["Flows", "40 000"], ["Together", "48 210"]),
         ("set-interval", "By host", ["nas-01", "every 5 s", "every 1 s", "followed"], []),
         ("pause", "By host", ["nas-01", "capturing", "paused", "followed"], []),
+        ("set-naming-rules", "By host", ["nas-01", "no rules", "name=a -> b", "followed"], []),
         ("set-log-level", "Before and after", ["Log level", "as started", "debug"], []),
         ("refresh-cache", "Result by instance", ["lap-03", "capture", "–", "–", "no answer"],
          ["Together", "", "", "41 207", ""]),

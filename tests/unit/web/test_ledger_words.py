@@ -60,6 +60,7 @@ def test_each_state_has_a_shape_and_a_word(changes: dict[str, Any], mark: str, w
         ("resume", {}, "all hosts"),
         ("set-interval", {"interval": 5}, "every 5\u00a0s"),
         ("set-log-level", {"target": "api", "level": "debug"}, "api: debug"),
+        ("set-naming-rules", {"rules": "name=a -> b"}, "all hosts: name=a -> b"),
         ("save-view", {"name": "Nightly", "address": "/explore"}, "Nightly"),
         ("delete-view", {"view": "0123456789abcdef0123456789abcdef"}, "01234567"),
         ("set-retention", {"raw": 30, "days": None}, "flows 30\u00a0d, days for ever"),

@@ -337,7 +337,10 @@ def test_the_settings_page_has_what_is_set_by_hand(site: Site) -> None:
     headings = [node.text(deep=False).strip() for node in tree.css("h2[id^=o-]")]
     assert headings == ["Appearance", "Retention", "Logs and settings", "Hosts"]
     actions = {(form.attributes["action"] or "").rpartition("/")[2] for form in tree.css("main form[method=post]")}
-    assert actions == {"appearance", "set-retention", "set-log-level", "set-config", "set-interval", "pause", "resume"}
+    assert actions == {
+        "appearance", "set-retention", "set-log-level", "set-config", "set-naming-rules", "set-interval", "pause",
+        "resume",
+    }  # fmt: skip
     commands = [form for form in tree.css("main form[method=post]") if form.attributes["action"] != "/appearance"]
     assert all(form.css('input[name=back][value="/settings"]') for form in commands)
 

@@ -7,7 +7,6 @@ import subprocess
 import sys
 
 from netally.capture.ebpf.programs import Programs
-from netally.capture.naming_rules import parse_rules
 from netally.capture.process_table import ProcessTable
 
 
@@ -22,10 +21,10 @@ def test_a_program_heard_of_keeps_its_name_when_it_is_gone() -> None:
     assert programs.of(child.pid, 0, "curl").name == "curl"
 
 
-def test_one_that_was_gone_at_once_is_named_by_the_kernel_and_the_rules() -> None:
-    programs = Programs(ProcessTable(rename=parse_rules("name=curl -> Downloads of {user}")))
+def test_one_that_was_gone_at_once_is_named_by_the_kernel() -> None:
+    programs = Programs(ProcessTable())
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()
-    assert programs.of(gone.pid, os.getuid(), "curl").name.startswith("Downloads of ")
+    assert programs.of(gone.pid, os.getuid(), "curl").name == "curl"
     assert programs.forget() == 1
     assert programs.forget() == 0

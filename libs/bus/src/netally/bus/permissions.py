@@ -26,7 +26,10 @@ def host_permissions(host: str) -> dict[str, Any]:
             subjects.agents(host),
             subjects.live(host),
             # Its settings, by key, without a consumer.
-            f"$JS.API.DIRECT.GET.{_SETTINGS}.$KV.{streams.SETTINGS_BUCKET}.{subjects.host_settings_key(host)}",
+            *(
+                f"$JS.API.DIRECT.GET.{_SETTINGS}.$KV.{streams.SETTINGS_BUCKET}.{key}"
+                for key in (subjects.host_settings_key(host), subjects.new_hosts_settings_key())
+            ),
         ],
         "subscribe": [
             f"{host_inbox(host)}.>",

@@ -97,6 +97,11 @@ def host_settings_key(host: str) -> str:
     return f"hosts.{host_token(host)}"
 
 
+def new_hosts_settings_key() -> str:
+    """Key of what counts for a host that has no settings of its own."""
+    return "new-hosts"
+
+
 def service_settings_key(service: str) -> str:
     return f"services.{service}"
 

@@ -113,6 +113,7 @@ class HostConfig(msgspec.Struct, frozen=True):
     desired_log_level: str | None
     follows: bool
     """Whether it has reported the wanted version."""
+    desired_naming_rules: str = ""
 
 
 class ConfigAnswer(msgspec.Struct, frozen=True):
@@ -126,6 +127,8 @@ class ConfigAnswer(msgspec.Struct, frozen=True):
     log_levels: dict[str, str | None]
     """Of ``aggregator`` and ``api``; null is what they were started with."""
     hosts: list[HostConfig]
+    naming_rules: str = ""
+    """Of hosts that have none of their own, and of those that come later."""
 
 
 class AggregateBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -12,6 +12,8 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
+from netally.contracts import naming_rules
+
 OUTCOME_STATES = ("accepted", "progress", "succeeded", "failed", "cancelled", "expired")
 FINAL_STATES: Final = frozenset({"succeeded", "failed", "cancelled", "expired"})
 
@@ -185,6 +187,15 @@ class SetLogLevel(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Only with target ``hosts``; all when absent."""
 
 
+class SetNamingRules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Change how hosts rename and group applications, from the next interval on."""
+
+    rules: Annotated[str, Meta(max_length=naming_rules.MAX_LENGTH)]
+    """``FIELD=PATTERN -> NAME``, separated by semicolons; the first that fits wins. Empty: none."""
+    hosts: HostNames | None = None
+    """When absent all, and those that come later."""
+
+
 class Purge(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Delete one host's, application's or domain's data everywhere. Give exactly one of the three."""
 
@@ -237,7 +248,7 @@ class RevokeToken(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 Arguments = (
     Aggregate | CleanUp | RefreshCache | Export | Pause | Resume | SetInterval | SetRetention | SetConfig | SetLogLevel
-    | Purge | SaveView | DeleteView | Cancel | CreateToken | RevokeToken
+    | SetNamingRules | Purge | SaveView | DeleteView | Cancel | CreateToken | RevokeToken
 )  # fmt: skip
 
 
@@ -287,6 +298,7 @@ COMMANDS: Final = {
         CommandKind("resume", Resume, "quick", "operator", "Go on capturing on hosts", limits="hosts"),
         CommandKind("set-interval", SetInterval, "quick", "operator", "Change how often hosts send", limits="hosts"),
         CommandKind("set-log-level", SetLogLevel, "quick", "admin", "Change how much is logged"),
+        CommandKind("set-naming-rules", SetNamingRules, "quick", "admin", "Change how applications are renamed"),
         CommandKind("save-view", SaveView, "quick", "operator", "Keep a page under a name", limits="own"),
         CommandKind("delete-view", DeleteView, "quick", "operator", "Forget a saved view", limits="own"),
         CommandKind("cancel", Cancel, "control", "operator", "Take back or stop a command", limits="own"),
@@ -358,6 +370,11 @@ def _check_together(arguments: Arguments) -> None:
             pass
         case SetLogLevel(hosts=list()):
             raise RefusedError("hosts goes with target hosts only", "hosts")
+        case SetNamingRules(rules=rules):
+            try:
+                naming_rules.read_rules(rules)
+            except ValueError as error:
+                raise RefusedError(str(error), "rules") from None
         case SetRetention():
             _check_retention(arguments, "")
         case SetConfig():

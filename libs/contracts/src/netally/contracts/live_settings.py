@@ -1,6 +1,7 @@
 """Settings that change while things run, in the KV bucket ``settings``. The aggregator alone writes them.
 
-Key ``hosts.<host token>`` holds `HostSettings`, republished on ``settings.v1.hosts.<host token>``; key
+Key ``hosts.<host token>`` holds `HostSettings`, republished on ``settings.v1.hosts.<host token>``; key ``new-hosts``
+holds those, of version 0, that count for a host which has none of its own; key
 ``services.<service>`` holds `AggregatorConfig` or `ServiceConfig`.
 """
 
@@ -18,6 +19,8 @@ class HostSettings(msgspec.Struct, frozen=True):
     interval: int | None = None
     """Seconds."""
     log_level: str | None = None
+    naming_rules: str = ""
+    """How applications are renamed and grouped (`naming_rules.read_rules`)."""
 
 
 class Retention(msgspec.Struct, frozen=True):

@@ -97,6 +97,7 @@ async def run(
             "resume": fleet.resume,
             "set-interval": fleet.set_interval,
             "set-log-level": fleet.set_log_level,
+            "set-naming-rules": fleet.set_naming_rules,
             "save-view": views.save,
             "delete-view": views.delete,
             "cancel": fleet.cancel,

@@ -1,4 +1,5 @@
-"""Handlers of the commands for hosts and services: pause, resume, set-interval, set-log-level, refresh-cache, cancel.
+"""Handlers of the commands for hosts and services: pause, resume, set-interval, set-log-level, set-naming-rules,
+refresh-cache, cancel.
 
 Settings of a host go into the bus's bucket; the host reports the version that it follows. A host that does not is
 named, and follows when it is back. Caches are refreshed by a broadcast that everyone answers.
@@ -33,6 +34,7 @@ from netally.contracts.commands import (
     Resume,
     SetInterval,
     SetLogLevel,
+    SetNamingRules,
     StopOrder,
 )
 from netally.contracts.live_settings import HostSettings, ServiceConfig
@@ -108,6 +110,19 @@ class FleetCommands:
             return Done(f"no {wanted.target} answered; those that start log {wanted.level}", result)
         return Done(f"{_many(len(replies), 'instance')} of {wanted.target} log {wanted.level}", result)
 
+    async def set_naming_rules(self, run: Run, wanted: SetNamingRules) -> Done:
+        words = "name by the new rules" if wanted.rules.strip() else "name as they find"
+        if wanted.hosts is None:
+            # For hosts that come later: these have no settings of their own yet.
+            await self._write(
+                subjects.new_hosts_settings_key(), lambda now: msgspec.structs.replace(now, naming_rules=wanted.rules)
+            )
+            if not await sql.fetch(self._pool, "agents_to_command"):
+                return Done(f"no host has reported yet; those that come {words}", {"hosts": {}, "silent": []})
+        return await self._set_hosts(
+            run, wanted.hosts, lambda now: msgspec.structs.replace(now, naming_rules=wanted.rules), words
+        )
+
     async def tell_services(self, command_id: str, service: str = "aggregator") -> list[FollowReply]:
         """Let every instance of a service read its settings anew; what they answered."""
         return await ask_all(
@@ -139,11 +154,13 @@ class FleetCommands:
                     "paused": before[name].paused,
                     "interval": before[name].interval or known[name]["interval_seconds"],
                     "log_level": before[name].log_level,
+                    "naming_rules": before[name].naming_rules,
                 },
                 "after": {
                     "paused": after[name].paused,
                     "interval": after[name].interval or known[name]["interval_seconds"],
                     "log_level": after[name].log_level,
+                    "naming_rules": after[name].naming_rules,
                 },
                 "version": after[name].version,
                 "acknowledged": name not in late,
@@ -173,21 +190,35 @@ class FleetCommands:
         return sorted(set(wanted))
 
     async def _change(self, host: str, change: Change) -> tuple[HostSettings, HostSettings]:
-        key = subjects.host_settings_key(host)
+        default, _ = await self._read(subjects.new_hosts_settings_key())
+        return await self._write(
+            subjects.host_settings_key(host),
+            lambda now: msgspec.structs.replace(change(now), version=now.version + 1),
+            default or HostSettings(),
+        )
+
+    async def _write(
+        self,
+        key: str,
+        change: Change,
+        default: HostSettings = HostSettings(),  # noqa: B008  (it is frozen)
+    ) -> tuple[HostSettings, HostSettings]:
+        """Settings before and after."""
         while True:
-            try:
-                found, revision = await settings_bucket.read(self._js, key, HostSettings)
-            except UndecodableError:
-                raise FailedError(
-                    f"the settings of host {host} in the bucket cannot be read: delete key {key}"
-                ) from None
-            before = found or HostSettings()
-            after = msgspec.structs.replace(change(before), version=before.version + 1)
+            found, revision = await self._read(key)
+            before = found or default
+            after = change(before)
             try:
                 await settings_bucket.write(self._js, key, after, revision)
             except settings_bucket.OvertakenError:
                 continue
             return before, after
+
+    async def _read(self, key: str) -> tuple[HostSettings | None, int]:
+        try:
+            return await settings_bucket.read(self._js, key, HostSettings)
+        except UndecodableError:
+            raise FailedError(f"settings of hosts in the bus cannot be read: delete key {key}") from None
 
     async def _followed(self, reports: asyncio.Queue[Msg], versions: dict[str, int]) -> list[str]:
         """Wait until each host reports its version; those that did not in time."""

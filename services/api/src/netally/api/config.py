@@ -131,10 +131,12 @@ async def show(
     try:
         own = (await settings_bucket.read(js, subjects.service_settings_key("aggregator"), AggregatorConfig))[0]
         api = (await settings_bucket.read(js, subjects.service_settings_key("api"), ServiceConfig))[0]
+        new_hosts, _ = await settings_bucket.read(js, subjects.new_hosts_settings_key(), HostSettings)
+        default = new_hosts or HostSettings()
         hosts = []
         for agent in agents:
             wanted, _ = await settings_bucket.read(js, subjects.host_settings_key(agent["name"]), HostSettings)
-            hosts.append(_host(agent, wanted or HostSettings()))
+            hosts.append(_host(agent, wanted or default))
     except UndecodableError as error:
         raise unavailable(f"Settings on the bus cannot be read: {error}.") from None
     except BUS_TROUBLE as error:
@@ -148,6 +150,7 @@ async def show(
         answer_seconds=config.answer_seconds,
         log_levels={"aggregator": config.log_level, "api": (api or ServiceConfig()).log_level},
         hosts=hosts,
+        naming_rules=default.naming_rules,
     )
 
 
@@ -162,4 +165,5 @@ def _host(agent: Any, wanted: HostSettings) -> HostConfig:
         actual_interval=agent["interval_seconds"],
         desired_log_level=wanted.log_level,
         follows=agent["settings_version"] >= wanted.version,
+        desired_naming_rules=wanted.naming_rules,
     )

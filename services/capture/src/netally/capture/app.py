@@ -32,7 +32,7 @@ from netally.capture.flow_table import FlowTable
 from netally.capture.interfaces import InterfaceCounters, address_text, read_interfaces
 from netally.capture.interval import Interval, following, interval_at
 from netally.capture.live import take_sample
-from netally.capture.naming_rules import parse_rules
+from netally.capture.naming_rules import Rename, as_found, parse_rules
 from netally.capture.netlink import ROUTE, NetlinkSocket
 from netally.capture.network_namespace import NetworkNamespaces
 from netally.capture.packet_ring import BLOCK_TIMEOUT_MS
@@ -106,7 +106,7 @@ class Agent:
         self._table = FlowTable(settings.flow_limit)
         self._names = FlowNames(is_local=self._is_local)
         self._events = _hear_processes()
-        self._processes = ProcessTable(events=self._events, rename=parse_rules(settings.naming_rules))
+        self._processes = ProcessTable(events=self._events)
         self._namespaces = NetworkNamespaces()
         self._attribution = Attribution(
             self._table, self._names, self._processes, self._diag, first_ephemeral_port(), self._namespaces
@@ -128,6 +128,8 @@ class Agent:
         """Something came that does not wait for the interval's end: a signal, or other settings."""
         self._started_level = log_level()
         self._follower = SettingsFollower(self._host, self._heard, self._forget, remembered(settings.followed_path))
+        self._rename: Rename = as_found
+        """By the naming rules that are followed."""
         self._followed = HostSettings()
         """The settings that are in force."""
         self._publisher.on_connected = self._follower.connected.set
@@ -217,7 +219,15 @@ class Agent:
     def _follow(self, wanted: HostSettings) -> None:
         self._sources.pause(paused=wanted.paused)
         set_log_level(wanted.log_level or self._started_level)
+        self._follow_rules(wanted.naming_rules)
         self._followed = wanted
+
+    def _follow_rules(self, rules: str) -> None:
+        if rules != self._followed.naming_rules:
+            try:
+                self._rename = parse_rules(rules)
+            except ValueError as error:
+                log.warning("naming rules cannot be followed", reason=str(error))
 
     def _forget(self, caches: Sequence[str]) -> dict[str, int]:
         """Drop caches, all when none is named; what is still open is looked up anew at once."""
@@ -318,7 +328,12 @@ class Agent:
             self._attribution.settle(now)
         cut = self._table.cut(now)
         records = make_records(
-            self._table, cut, self._attribution.listening, self._sources.loopbacks, self._sources.addresses
+            self._table,
+            cut,
+            self._attribution.listening,
+            self._sources.loopbacks,
+            self._sources.addresses,
+            self._rename,
         )
         self._table.forget_idle(now)
         odd = self._sources.take_odd()
@@ -405,6 +420,7 @@ class Agent:
                 host=self._host,
                 time_ms=round(now * 1000),
                 span_ms=round((monotonic - last) * 1000),
+                rename=self._rename,
             )
             last = monotonic
             if not self._followed.paused:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from netally.capture.dissector import TCP, UDP
 from netally.capture.flow_table import Counters, Cut, FlowTable, Slots, client_is_a
+from netally.capture.naming_rules import Rename, as_found
 from netally.capture.packets import A_IS_LOCAL, B_IS_LOCAL, INTERFACE_MASK, Words, address_bytes, address_words
 from netally.capture.scope import scope_of
 from netally.contracts.codes import Cause, DomainSource, ProcessSource, Role, Scope
@@ -86,12 +87,16 @@ def make_records(
     listening: NDArray[np.int64],
     loopbacks: Collection[int],
     own_addresses: Collection[bytes],
+    rename: Rename = as_found,
 ) -> Records:
     """Flow records of a cut: one for each application, domain, scope, protocol, port, role, remote and sources."""
     seen = see(table, cut.slots, cut.counters, listening, loopbacks)
     apps: dict[App, int] = {UNKNOWN_APP: 0}
     domains: dict[str, int] = {"": 0}
-    app = np.array([apps.setdefault(found or UNKNOWN_APP, len(apps)) for found in table.process[cut.slots]], np.int64)
+    app = np.array(
+        [apps.setdefault(rename(found) if found else UNKNOWN_APP, len(apps)) for found in table.process[cut.slots]],
+        np.int64,
+    )
     domain = np.array([domains.setdefault(name or "", len(domains)) for name in table.name[cut.slots]], np.int64)
     name_source = np.where(domain > 0, table.name_source[cut.slots], DomainSource.NONE).astype(np.int64)
     process_source = np.where(app > 0, table.process_source[cut.slots], ProcessSource.NONE).astype(np.int64)

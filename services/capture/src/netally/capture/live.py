@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from netally.capture.flow_records import see
 from netally.capture.flow_table import FlowTable
 from netally.capture.interfaces import address_text
+from netally.capture.naming_rules import Rename, as_found
 from netally.capture.packets import address_bytes
 from netally.contracts.agent import LiveFlow, LiveSample
 
@@ -25,6 +26,7 @@ def take_sample(
     host: str,
     time_ms: int,
     span_ms: int,
+    rename: Rename = as_found,
 ) -> LiveSample:
     """What was counted since the last call. Loopback is outside totals and movers."""
     slots, counters = table.take_second()
@@ -40,7 +42,7 @@ def take_sample(
         slot = int(slots[row])
         app = table.process[slot]
         remote = address_bytes(int(seen.remote[row, 0]), int(seen.remote[row, 1]), int(seen.family[row]))
-        key = (app.name if app is not None else "", table.name[slot] or "", address_text(remote))
+        key = (rename(app).name if app is not None else "", table.name[slot] or "", address_text(remote))
         sums = movers.setdefault(key, [0, 0])
         sums[0] += int(seen.amounts[row, 0])
         sums[1] += int(seen.amounts[row, 1])

@@ -20,7 +20,6 @@ from functools import lru_cache
 from typing import Final, NamedTuple
 
 from netally.capture.app_name import application_name, container_of, cut_name, pod_of, unit_of
-from netally.capture.naming_rules import Rename, parse_rules
 from netally.capture.process_events import ProcessEvents
 from netally.contracts.flow import App
 
@@ -68,9 +67,7 @@ class ProcessTable:
         proc: str = "/proc",
         clock: Callable[[], float] = time.monotonic,
         events: ProcessEvents | None = None,
-        rename: Rename = parse_rules(""),  # noqa: B008  (a function without state)
     ) -> None:
-        self._rename = rename
         self._events = events
         self._events_lost = 0
         self._told: dict[int, None] = {}
@@ -100,10 +97,6 @@ class ProcessTable:
         """What a process is, as long as it lives."""
         described = self._describe(pid)
         return described.app if described is not None else None
-
-    def renamed(self, app: App) -> App:
-        """By the naming rules."""
-        return self._rename(app)
 
     def forget(self) -> int:
         """Drop everything that is known of sockets and processes; how many entries that were."""
@@ -314,14 +307,12 @@ class ProcessTable:
         with contextlib.suppress(OSError):
             arguments = _arguments(self._read(pid, "cmdline"))
             cgroup = self._read(pid, "cgroup").decode(errors="replace").strip().rsplit(":", 1)[-1]
-        return self._rename(
-            App(
-                name=application_name(executable, arguments, _field(status, "Name:")),
-                executable=cut_name(executable.removesuffix(" (deleted)")),
-                user=cut_name(_user_name(int(_field(status, "Uid:").split()[0]))),
-                unit=pod_of(cgroup) or unit_of(cgroup),
-                container=container_of(cgroup),
-            )
+        return App(
+            name=application_name(executable, arguments, _field(status, "Name:")),
+            executable=cut_name(executable.removesuffix(" (deleted)")),
+            user=cut_name(_user_name(int(_field(status, "Uid:").split()[0]))),
+            unit=pod_of(cgroup) or unit_of(cgroup),
+            container=container_of(cgroup),
         )
 
     def _read(self, pid: int, name: str) -> bytes:

@@ -8,7 +8,6 @@ from typing import Annotated, Final
 
 import msgspec
 
-from netally.capture.naming_rules import parse_rules
 from netally.contracts.flow import INTERVALS
 from netally.telemetry.settings import SettingsError, default_data_dir
 
@@ -40,9 +39,6 @@ class Settings(msgspec.Struct, frozen=True):
     flow_limit: Annotated[int, msgspec.Meta(ge=2_048, le=2_000_000)] = 200_000
     """Connections kept apart; the least recently used beyond it are summed up as "other"."""
 
-    naming_rules: str = ""
-    """Renames and groups applications: `FIELD=PATTERN -> NAME`, separated by semicolons; the first that fits wins."""
-
     @property
     def host_name(self) -> str:
         return self.host or socket.gethostname()
@@ -70,9 +66,5 @@ class Settings(msgspec.Struct, frozen=True):
             raise SettingsError(
                 f"NETALLY_CAPTURE_MODE is {self.capture_mode!r}; it must be ebpf, packets, unprivileged or empty"
             )
-        try:
-            parse_rules(self.naming_rules)
-        except ValueError as error:
-            raise SettingsError(f"NETALLY_NAMING_RULES: {error}") from None
         if len(self.host_name) > 255 or "\0" in self.host_name:
             raise SettingsError("NETALLY_HOST must be at most 255 characters")

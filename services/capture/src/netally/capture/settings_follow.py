@@ -105,8 +105,10 @@ class SettingsFollower:
         heard = self.current.version
         try:
             found, _ = await settings_bucket.read(
-                client.jetstream(timeout=2), subjects.host_settings_key(self._host), HostSettings
+                js := client.jetstream(timeout=2), subjects.host_settings_key(self._host), HostSettings
             )
+            if found is None:
+                found, _ = await settings_bucket.read(js, subjects.new_hosts_settings_key(), HostSettings)
         except UndecodableError as error:
             log.warning("settings cannot be understood", reason=str(error))
             return

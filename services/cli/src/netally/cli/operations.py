@@ -225,6 +225,13 @@ def set_log_level(target: str, level: str, hosts: tuple[str, ...]) -> None:
     carry_out("set-log-level", {"target": target, "level": level, "hosts": hosts})
 
 
+@run.command("set-naming-rules", help=f"{_summary('set-naming-rules')}. RULES: FIELD=PATTERN -> NAME; …")
+@click.argument("rules")
+@HOSTS
+def set_naming_rules(rules: str, hosts: tuple[str, ...]) -> None:
+    carry_out("set-naming-rules", {"rules": rules, "hosts": hosts})
+
+
 @run.command(help=_summary("purge"))
 @click.option("--host", help="Name of a host.")
 @click.option("--app", help="Name of an application.")

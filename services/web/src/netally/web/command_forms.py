@@ -169,6 +169,10 @@ def set_log_level(fields: Fields, _zone: ZoneInfo) -> dict[str, Any]:
     return given(target=target, level=text(fields, "level"), hosts=[host] if host else None)
 
 
+def set_naming_rules(fields: Fields, _zone: ZoneInfo) -> dict[str, Any]:
+    return {"rules": text(fields, "rules")}
+
+
 def purge(fields: Fields, _zone: ZoneInfo) -> dict[str, Any]:
     name = text(fields, "name")
     if not name:
@@ -190,6 +194,7 @@ FORMS: dict[str, Callable[[Fields, ZoneInfo], dict[str, Any]]] = {
     "set-retention": set_retention,
     "set-config": set_config,
     "set-log-level": set_log_level,
+    "set-naming-rules": set_naming_rules,
     "purge": purge,
 }
 """Every command but `cancel`, which is a button of the command it is about, and those of saved views, which are kept

@@ -503,6 +503,8 @@ def _hosts(row: CommandRow, hosts: dict[str, _Host] | None) -> Detail | None:
             return f"every {settings.get('interval')}{NBSP}s"
         if row.name == "set-log-level":
             return str(settings.get("log_level") or "as started")
+        if row.name == "set-naming-rules":
+            return str(settings.get("naming_rules") or "no rules")
         return "paused" if settings.get("paused") else "capturing"
 
     late_first = sorted(hosts.items(), key=lambda item: (item[1].acknowledged, item[0]))

@@ -33,6 +33,7 @@ from netally.contracts.commands import (
     SetConfig,
     SetInterval,
     SetLogLevel,
+    SetNamingRules,
     SetRetention,
 )
 from netally.web.figures import NBSP, THIN, amount, count, duration, moment, span
@@ -48,6 +49,7 @@ TITLES = {
     "set-retention": "Set retention",
     "set-config": "Change settings",
     "set-log-level": "Set log level",
+    "set-naming-rules": "Set naming rules",
     "purge": "Purge",
     "save-view": "Save view",
     "delete-view": "Delete view",
@@ -211,6 +213,8 @@ def _words(known: Any, zone: ZoneInfo, now: int) -> str:
             return f"every {interval}{NBSP}s"
         case SetLogLevel(level=level, target=target):
             return f"{target}: {level}"
+        case SetNamingRules(rules=rules, hosts=hosts):
+            return f"{', '.join(hosts) if hosts else 'all hosts'}: {rules or 'none'}"
         case SetRetention():
             return _retention(known)
         case SetConfig(retention=retention, ledger_days=days, answer_seconds=seconds):

@@ -30,9 +30,7 @@ class Programs:
         """The program; by the kernel's word alone where it ended before anybody looked."""
         app = self._known.get((pid, command))
         if app is None:
-            app = self._processes.program(pid) or self._processes.renamed(
-                App(name=application_name("", [], command), user=cut_name(_user(uid)))
-            )
+            app = self._processes.program(pid) or App(name=application_name("", [], command), user=cut_name(_user(uid)))
             self._keep(pid, command, app)
         return app
 
