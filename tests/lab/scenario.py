@@ -112,6 +112,11 @@ def run(mode: str, setting: Setting, lifetimes: list[Lifetime]) -> Run:
         else:
             machine.start_agent(NETALLY_CAPTURE_MODE=mode)
         assert machine.ask("agent")[0]["mode"] == mode, machine.ask("agent")
+        for number, (kind, _) in enumerate(jobs):
+            if kind == "server":
+                start_server(machine, number)
+        # A server is there before its clients are.
+        settle(machine)
         for kind, lifetime in dict.fromkeys(jobs):
             numbers = [number for number, job in enumerate(jobs) if job == (kind, lifetime)]
             perform(machine, world, kind, lifetime, numbers)
@@ -183,19 +188,20 @@ def client(machine: Box, kind: str, number: int, hold_ms: int) -> list[str | Pat
     return [sys.executable, "-S", "-E", script_path, address, str(port), str(SIZE), str(hold_ms)]
 
 
-def serve(machine: Box, world: subprocess.Popen[str], number: int, hold_ms: int) -> None:
-    """A server of the machine that forks for each connection, and a connection from the world. The server stays, its
-    child does not.
-    """
+def start_server(machine: Box, number: int) -> None:
+    """A server of the machine that forks for each connection."""
     script = machine.directory / f"{owner_name(number)}.py"
     script.write_text(FORKING_SERVER)
-    port = FIRST_PORT + number
-    server = machine.here.start(sys.executable, "-S", "-E", script, "", str(port))
+    server = machine.here.start(sys.executable, "-S", "-E", script, "", str(FIRST_PORT + number))
     assert server.stdout is not None
     assert server.stdout.readline() == "ready\n"
+
+
+def serve(machine: Box, world: subprocess.Popen[str], number: int, hold_ms: int) -> None:
+    """A connection from the world to a server of the machine. The server stays, its child does not."""
     assert world.stdin is not None
     assert world.stdout is not None
-    world.stdin.write(f"connect {machine.here.ipv4} {port} {SIZE} {hold_ms}\n")
+    world.stdin.write(f"connect {machine.here.ipv4} {FIRST_PORT + number} {SIZE} {hold_ms}\n")
     world.stdin.flush()
     assert world.stdout.readline() == "done\n"
 
