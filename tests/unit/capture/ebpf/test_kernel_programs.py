@@ -25,6 +25,7 @@ from netally.capture.ebpf.kernel_programs import (
     storage_types,
 )
 from netally.contracts.codes import Mode
+from tests.namespaces import linked_namespaces
 from tests.services import wait_until
 
 LINE = "41 31 0:38 / /sys/fs/cgroup\\040two rw,relatime shared:9 - cgroup2 cgroup2 rw\n"
@@ -69,6 +70,17 @@ def test_the_root_of_control_groups_is_found_in_the_list_of_mounts(tmp_path: Pat
     mounts.write_text(mounts.read_text().replace(" / ", " /some/part "))
     assert cgroup_root(mounts) == ""
     assert cgroup_root(tmp_path / "nothing") == ""
+
+
+def test_programs_are_attached_where_ip_netns_hides_the_mount() -> None:
+    # It shows the program a /sys of its own, without the machine's control groups.
+    program = (
+        "from pathlib import Path\n"
+        "from netally.capture.ebpf.kernel_programs import cgroup_root, problem\n"
+        "print(repr(cgroup_root(Path('/proc/self/mountinfo'))), repr(problem()))\n"
+    )
+    with linked_namespaces() as (inside, _):
+        assert inside.run(sys.executable, "-c", program).split(maxsplit=1) == ["''", f"{problem()!r}\n"]
 
 
 def test_types_of_socket_storage_are_what_their_header_says() -> None:

@@ -168,22 +168,30 @@ def _salts(version: int) -> tuple[bytes, ...]:
     return _MVFST_SALTS if version >> 12 == 0xFACEB else ()
 
 
+def _infos(prefix: bytes) -> tuple[bytes, bytes, bytes]:
+    """Of key, iv and header protection, with their counter of HKDF-Expand."""
+    return _info(prefix + b"key", 16), _info(prefix + b"iv", 12), _info(prefix + b"hp", 16)
+
+
+def _info(label: bytes, length: int) -> bytes:
+    """HkdfLabel of TLS 1.3 without a context (RFC 8446 section 7.1), and the counter of the first block (RFC 5869)."""
+    return _U16.pack(length) + bytes((6 + len(label),)) + b"tls13 " + label + b"\x00\x01"
+
+
+_CLIENT = _info(b"client in", 32)
+_INFOS_1 = _infos(b"quic ")
+_INFOS_2 = _infos(b"quicv2 ")
+
+
 def client_keys(version: int, salt: bytes, connection_id: bytes) -> tuple[bytes, bytes, bytes]:
     """(key, iv, header protection key) of a client's Initials (RFC 9001 section 5.2, RFC 9369 section 3.3)."""
-    prefix = b"quicv2 " if version in _VERSIONS_2 else b"quic "
-    initial = hmac.digest(salt, connection_id, "sha256")
-    client = _expand(initial, b"client in", 32)
+    key, iv, header = _INFOS_2 if version in _VERSIONS_2 else _INFOS_1
+    client = hmac.digest(hmac.digest(salt, connection_id, "sha256"), _CLIENT, "sha256")
     return (
-        _expand(client, prefix + b"key", 16),
-        _expand(client, prefix + b"iv", 12),
-        _expand(client, prefix + b"hp", 16),
+        hmac.digest(client, key, "sha256")[:16],
+        hmac.digest(client, iv, "sha256")[:12],
+        hmac.digest(client, header, "sha256")[:16],
     )
-
-
-def _expand(secret: bytes, label: bytes, length: int) -> bytes:
-    """HKDF-Expand-Label of TLS 1.3 (RFC 8446 section 7.1), for lengths of one hash at most and no context."""
-    info = _U16.pack(length) + bytes((6 + len(label),)) + b"tls13 " + label + b"\x00\x01"
-    return hmac.digest(secret, info, "sha256")[:length]
 
 
 def _make_keys(version: int, salt: bytes, connection_id: bytes) -> _Keys:
