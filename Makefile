@@ -16,7 +16,7 @@ BPF := services/capture/src/netally/capture/ebpf
 BPF_FLAGS := -target bpfel -O2 -Wall -Wextra -Werror -I/usr/include/$(shell uname -m)-linux-gnu
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-test run demo test lint fmt types audit bench bpf docs fuzz lab accuracy lock clean wheels install
+.PHONY: help setup setup-test run demo test lint fmt types audit bench bpf docs fuzz screenshots lab accuracy lock clean wheels install
 
 help: ## List the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -84,6 +84,9 @@ docs: .venv/.test ## Write docs/reference.md and the AsyncAPI document anew from
 
 fuzz: .venv/.test ## Fuzz the parsers for ten minutes
 	@$(BIN)/python -m tests.fuzz.run --seconds 600
+
+screenshots: .venv/.test ## Take the pictures of docs/tour.md from a running `make demo`
+	@$(BIN)/python docs/tour_screenshots.py
 
 lab: .venv/.test ## Every capture mode against known traffic, as root; writes its part of docs/accuracy.md
 	@$(BIN)/python -m tests.lab

@@ -72,6 +72,19 @@ async def test_a_preview_says_what_goes(history_databases: HistoryDatabases) -> 
     assert counted["raw"] == 3 * len([row for row in history.flows if row.time < cut])
 
 
+async def test_what_goes_in_several_steps_is_what_was_said(
+    history_databases: HistoryDatabases, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retention, "WEEKS_AT_ONCE", DAY)
+    history = week()
+    async with history_databases.pool(fill) as pool, exclusive(pool) as connection:
+        assert connection is not None
+        said = (await retention.preview(connection, AGES, NOW, ZONE)).drops
+        dropped = await retention.apply(connection, AGES, NOW, ZONE)
+        assert await differences(connection, history) == {}
+    assert [(part.rows, part.before) for part in dropped] == [(part.rows, part.before) for part in said]
+
+
 async def test_a_second_run_drops_nothing_more(history_databases: HistoryDatabases) -> None:
     async with history_databases.pool(fill) as pool, exclusive(pool) as connection:
         assert connection is not None

@@ -24,6 +24,8 @@ LOCK_WAIT_MS = "2000"
 """Longest that dropping a part waits for those who read the relation: ingest and every other query wait behind it."""
 COUNTED_BYTES = 200 * 10**6
 """Smaller tiers are counted row by row where larger ones are estimated."""
+WEEKS_AT_ONCE = 28 * DAY
+"""Of raw, dropped in one transaction."""
 SPOOL_DAYS = 5
 """How long an agent keeps what it could not send, unless it is told otherwise."""
 
@@ -114,17 +116,37 @@ async def apply(connection: asyncpg.Connection, ages: Ages, now: int, zone: Zone
         age = ages.of(tier)
         if age is None:
             continue
-        async with connection.transaction():
-            part = await _droppable(connection, tier, now - age * DAY, now, zone)
-            if part.before is not None:
-                await sql.execute(connection, "limit_lock_wait", milliseconds=LOCK_WAIT_MS)
-                await sql.fetch_value(connection, "drop_tier", tier=tier, before=part.before)
-                await sql.execute(connection, "set_dropped_before", tier=tier, before=part.before)
-                # What was just dropped must not look as if somebody had done so by hand.
-                await sql.execute(connection, "set_oldest_part", tier=tier, oldest=None)
-            left = await sql.fetch_value(connection, "tier_oldest", tier=tier) if part.before else None
-        dropped.append(msgspec.structs.replace(part, oldest=left))
+        parts = [
+            await _drop(connection, tier, before, now, zone)
+            for before in await _bounds(connection, tier, now - age * DAY, now)
+        ]
+        rows, size = sum(part.rows for part in parts), sum(part.bytes for part in parts)
+        bounds = [part.before for part in parts if part.before is not None]
+        dropped.append(Dropped(tier, rows, size, bounds[-1] if bounds else None, parts[-1].oldest))
     return dropped
+
+
+async def _bounds(connection: asyncpg.Connection, tier: str, before: int, now: int) -> list[int]:
+    """``before``, after steps on the way there for raw: each of its partitions that is dropped takes locks until the
+    end of the transaction, and the server has room for those of some weeks (a year at once was refused: 53200).
+    """
+    oldest = (await tier_states(connection, now))[tier].oldest
+    if tier != "raw" or oldest is None:
+        return [before]
+    return [*range(oldest + WEEKS_AT_ONCE, before, WEEKS_AT_ONCE), before]
+
+
+async def _drop(connection: asyncpg.Connection, tier: str, before: int, now: int, zone: ZoneInfo) -> Dropped:
+    async with connection.transaction():
+        part = await _droppable(connection, tier, before, now, zone)
+        if part.before is not None:
+            await sql.execute(connection, "limit_lock_wait", milliseconds=LOCK_WAIT_MS)
+            await sql.fetch_value(connection, "drop_tier", tier=tier, before=part.before)
+            await sql.execute(connection, "set_dropped_before", tier=tier, before=part.before)
+            # What was just dropped must not look as if somebody had done so by hand.
+            await sql.execute(connection, "set_oldest_part", tier=tier, oldest=None)
+        left = await sql.fetch_value(connection, "tier_oldest", tier=tier) if part.before else None
+    return msgspec.structs.replace(part, oldest=left)
 
 
 async def preview(connection: asyncpg.Connection, ages: Ages, now: int, zone: ZoneInfo) -> Preview:
