@@ -33,12 +33,12 @@ def pictures(desktop: int, browser: int, domain: int) -> list[Picture]:
         Picture("overview-dark", "/?range=24h", dark=True),
         Picture("overview-narrow", "/?range=24h", dark=True, width=390, height=844),
         Picture("live-dark", "/live", dark=True),
-        Picture("application-light", f"/applications/{browser}?range=7d"),
+        Picture("application-light", f"/applications/{browser}?range=30d"),
         Picture("domains-light", "/domains?range=7d"),
         Picture("domain-dark", f"/domains/{domain}?range=30d", dark=True),
         Picture("host-light", f"/hosts/{desktop}?range=24h"),
         Picture("history-light", "/history?range=1y"),
-        Picture("explore-dark", "/explore?range=7d", dark=True),
+        Picture("explore-dark", "/explore?range=30d", dark=True),
         Picture("operations-light", "/operations"),
     ]
 

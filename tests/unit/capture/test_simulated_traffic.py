@@ -123,7 +123,9 @@ def test_history_has_no_hole_and_gets_finer_towards_now() -> None:
     assert steps[0].start == START - 40 * DAY + 5_000
     assert all(one.start + one.length_ms == after.start for one, after in pairwise(steps))
     assert steps[-1].start + steps[-1].length_ms == NOON
-    assert {step.length_ms for step in steps} == {HOUR, MINUTE, 5_000}
+    assert {step.length_ms for step in steps} == {HOUR, 10 * MINUTE, MINUTE, 5_000}
+    # A week is drawn by the half hour.
+    assert all(step.length_ms < 30 * MINUTE for step in steps if step.start >= now - 7 * DAY)
     assert all(step.start % step.length_ms == 0 for step in steps)
 
 

@@ -495,13 +495,19 @@ def live_sample(made: FlowsObserved, second: int) -> LiveSample:
     )
 
 
+_STEPS: Final = ((HOUR, 8 * DAY), (10 * MINUTE, 26 * HOUR), (MINUTE, 65 * MINUTE), (5_000, 0))
+"""Length of an interval, and how long before the end these stop."""
+
+
 def history(begin: int, end: int) -> list[Interval]:
-    """Intervals from ``begin`` to ``end`` without a hole: hours, in the last day minutes, in the last hour 5 s."""
+    """Intervals from ``begin`` to ``end`` without a hole: hours, in the last week ten minutes (pages draw half hours), in
+    the last day minutes, in the last hour 5 s.
+    """
     found = []
     time = begin + -begin % 5_000
     while time + 5_000 <= end:
-        for length, until in ((HOUR, end - 26 * HOUR), (MINUTE, end - 65 * MINUTE), (5_000, end)):
-            if time % length == 0 and time + length <= until:
+        for length, until in _STEPS:
+            if time % length == 0 and time + length <= end - until:
                 found.append(Interval(time, length))
                 time += length
                 break
