@@ -500,8 +500,8 @@ _STEPS: Final = ((HOUR, 8 * DAY), (10 * MINUTE, 26 * HOUR), (MINUTE, 65 * MINUTE
 
 
 def history(begin: int, end: int) -> list[Interval]:
-    """Intervals from ``begin`` to ``end`` without a hole: hours, in the last week ten minutes (pages draw half hours), in
-    the last day minutes, in the last hour 5 s.
+    """Intervals from ``begin`` to ``end`` without a hole: hours, then ten minutes for the last week (pages draw half
+    hours), minutes for the last day, and 5 s for the last hour.
     """
     found = []
     time = begin + -begin % 5_000

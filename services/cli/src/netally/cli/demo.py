@@ -57,7 +57,9 @@ def demo(data_dir: Path, port: int, hosts: int, days: int, seed: int) -> None:
     def interrupt(*_: object) -> NoReturn:
         raise KeyboardInterrupt
 
-    signal.signal(signal.SIGTERM, interrupt)
+    # SIGINT too: a shell starts what runs in the background with it ignored.
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, interrupt)
     children: list[subprocess.Popen[bytes]] = []
     try:
         children.append(_start([sys.executable, "-m", "netally.cli", "up", "--without", "capture"], environ))
