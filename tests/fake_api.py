@@ -600,11 +600,13 @@ def create_fake(fake: FakeApi) -> Litestar:
         before = text[:cursor]
         word = before.rpartition(" ")[2]
         start = cursor - len(word)
-        kind, names = "field", ["app", "domain", "host"]
+        kind, names, number = "field", ["app", "domain", "host"], None
         if before.rstrip().endswith("=") or before.endswith(f"= {word}"):
-            kind, names = "value", [name for name, *_ in fake.apps]
-        offers = [CompletionOffer(one, f"{one} ", kind, start, cursor, "") for one in names if one.startswith(word)]
-        return CompletionsAnswer(offers, None, "", None, None)
+            kind, names, number = "value", [name for name, *_ in fake.apps], 1_500_000
+        offers = [
+            CompletionOffer(one, f"{one} ", kind, start, cursor, "", number) for one in names if one.startswith(word)
+        ]
+        return CompletionsAnswer(offers, None, "", None, None, None, None)
 
     @get("/api/hosts")
     async def hosts(request: Request[Any, Any, Any]) -> HostsAnswer:

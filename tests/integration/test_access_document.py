@@ -230,8 +230,10 @@ def asked(operation: dict[str, Any]) -> Iterator[dict[str, Any]]:
         for text in (f"host = {FOREIGN}", f"host != {SEEN}", f"host = {SEEN}", "scope = loopback", "app ~ app"):
             yield {**base, "filter": text}
     if "text" in known:
-        for text in ("host = w", "host = d", "app = app-", "domain = host-1", "domain = "):
-            yield {"text": text}
+        for text in ("host = w", "host = d", "app = app-", "domain = host-1", "domain = ", "site = ", "executable = "):
+            yield {**base, "text": text}
+        for text in ("app = ", "domain = ", "protocol = ", "port = ", "browser = ", "role = "):
+            yield {"text": text, "range": "30d"}
 
 
 @pytest.mark.timeout(180)

@@ -653,11 +653,30 @@ async def test_about_and_completion(contract: Contract) -> None:
     answer = await contract.api.get("/api/filter/complete", text="domain = git")
     assert answer["completions"] == []
     answer = await contract.api.get("/api/filter/complete", text="host = WE")
-    assert [one["insert"] for one in answer["completions"]] == ["Web-2", "web-1"]
+    assert {one["insert"] for one in answer["completions"]} == {"Web-2", "web-1"}
     assert (answer["completions"][0]["from"], answer["completions"][0]["to"], answer["problem"]) == (7, 9, "")
+    await _check_ranking(contract)
     answer = await contract.api.get("/api/filter/complete", text="host = x and")
     assert answer["canonical"] is None
     assert answer["problem_start"] == len("host = x and")
+
+
+async def _check_ranking(contract: Contract) -> None:
+    """Values are offered by the bytes that the tables show of the same range."""
+    span = {"from": NOW - 2 * DAY, "to": NOW}
+    for field, text in (("app", "app = "), ("domain", "domain = "), ("protocol", "protocol = "), ("host", "host = ")):
+        offers = (answer := await contract.api.get("/api/filter/complete", text=text, **span))["completions"]
+        shown = await contract.api.get(
+            "/api/stats/breakdown", by=field, limit=1000, **{"from": answer["ranked_from"], "to": answer["ranked_to"]}
+        )
+        bytes_of: dict[str, int] = defaultdict(int)
+        for row in shown["rows"]:
+            bytes_of[row["values"][0]["name"]] += row["bytes_in"] + row["bytes_out"]
+        told = [(one["label"], one["bytes"]) for one in offers if one["bytes"]]
+        assert told, field
+        assert told == [(name, bytes_of[name]) for name, _ in told]
+        assert [number for _, number in told] == sorted((number for _, number in told), reverse=True)
+        assert told[0][1] == max(number for name, number in bytes_of.items() if name)
 
 
 async def test_a_bucket_that_is_finer_than_what_is_left_is_refused(contract: Contract) -> None:

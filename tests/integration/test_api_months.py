@@ -72,6 +72,7 @@ async def test_months_after_a_year(history_databases: HistoryDatabases) -> None:
         async with running_api(url, clock=lambda: NOW, statement_cache=0) as api:
             whole = await api.get("/api/historical/monthly", from_="2025-10-01", to="2026-11-02")
             other = await api.get("/api/historical/monthly", from_="2025-10-01", to="2026-11-02", tz="America/New_York")
+            halves = await api.get("/api/historical/daily", from_="2026-03-28", to="2026-03-31", tz="Asia/Kolkata")
             filtered = await api.get("/api/historical/monthly", range="1y", filter="app = curl and port = 443")
             days = await api.get("/api/historical/daily", from_="2026-10-24", to="2026-10-27")
     assert whole["meta"]["tier"] == "1d"
@@ -84,6 +85,9 @@ async def test_months_after_a_year(history_databases: HistoryDatabases) -> None:
     # The hours are gone: days of another zone can only be taken from those that are kept.
     assert (other["meta"]["tier"], other["meta"]["days_exact"]) == ("1d", False)
     assert other["starts"][0] == moment("2025-10-01", ZoneInfo("America/New_York"))
+    # So are days that begin at half past an hour.
+    assert (halves["meta"]["timezone"], halves["meta"]["days_exact"]) == ("Asia/Kolkata", False)
+    assert halves["starts"][0] == moment("2026-03-28", ZoneInfo("Asia/Kolkata"))
     ends = [*days["starts"][1:], days["meta"]["end"]]
     assert [(end - start) // HOUR for start, end in zip(days["starts"], ends, strict=True)] == [24, 25, 24]
 

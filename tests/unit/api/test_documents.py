@@ -107,3 +107,12 @@ def test_every_operation_documents_its_problems() -> None:
         for status, answer in operation["responses"].items():
             if status[0] in "45" and path not in ("/api/ready",):
                 assert list(answer["content"]) == ["application/problem+json"], (path, status)
+
+
+def test_a_body_that_may_be_left_out_is_not_asked_for() -> None:
+    bodies = {
+        path: operation["requestBody"]["required"] for path, _, operation in operations() if "requestBody" in operation
+    }
+    optional = {path for path, required in bodies.items() if not required}
+    assert optional == {"/api/config/aggregate", "/api/config/cleanup", "/api/config/refresh-cache"}
+    assert bodies["/api/commands"] is True

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 
 import msgspec
 import pytest
@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from netally.store.filters.completion import Completion, complete
 from netally.store.filters.errors import FilterError
+from netally.store.filters.fields import Field
 from netally.store.filters.syntax import parse
 
 STORED = {
@@ -20,12 +21,13 @@ STORED = {
 }
 
 
-async def names(field: str, prefix: str, limit: int) -> Sequence[str]:
-    return [name for name in STORED.get(field, []) if name.lower().startswith(prefix.lower())][:limit]
+async def values(field: Field, prefix: str, limit: int) -> Mapping[str, int | None]:
+    found = [name for name in STORED.get(field.name, []) if name.lower().startswith(prefix.lower())]
+    return dict.fromkeys(found[:limit])
 
 
 async def offered(marked: str) -> list[Completion]:
-    return await complete(marked.replace("|", ""), marked.index("|"), names)
+    return await complete(marked.replace("|", ""), marked.index("|"), values)
 
 
 async def labels(marked: str) -> list[str]:
@@ -108,17 +110,43 @@ async def test_the_answer_in_json() -> None:
         "from": 0,
         "to": 3,
         "about": "site that caused the traffic",
+        "bytes": None,
     }
 
 
+@pytest.mark.parametrize(
+    ("marked", "first"),
+    [
+        ("app = |", [("curl", 9), ("apt", 0)]),
+        ("protocol = |", [("udp", 500), ("tcp", 40), ("icmp", None)]),
+        ("port = |", [("22", 7), ("7000", 5), ("443", None)]),
+        ("port in (7|", [("7000", 5)]),
+        ("browser = |", [("none", 30), ("Firefox", 20)]),
+    ],
+)
+async def test_values_of_most_bytes_come_first(marked: str, first: list[tuple[str, int | None]]) -> None:
+    told: dict[str, dict[str, int | None]] = {
+        "app": {"curl": 9, "apt": 0},
+        "protocol": {"tcp": 40, "udp": 500},
+        "port": {"7000": 5, "22": 7},
+        "browser": {"Firefox": 20, "none": 30},
+    }
+
+    async def used(field: Field, prefix: str, limit: int) -> Mapping[str, int | None]:
+        return told[field.name]
+
+    offers = await complete(marked.replace("|", ""), marked.index("|"), used)
+    assert [(one.label, one.bytes) for one in offers[: len(first)]] == first
+
+
 async def test_the_number_of_offers_is_bounded() -> None:
-    assert len(await complete("", 0, names, limit=2)) == 2
-    assert await complete("a" * 3_000, 10, names) == []
+    assert len(await complete("", 0, values, limit=2)) == 2
+    assert await complete("a" * 3_000, 10, values) == []
 
 
 @given(st.text(max_size=40), st.integers(-5, 50))
 async def test_no_text_and_no_cursor_is_an_error(text: str, cursor: int) -> None:
-    for one in await complete(text, cursor, names):
+    for one in await complete(text, cursor, values):
         assert 0 <= one.start <= one.end <= len(text)
 
 
@@ -139,7 +167,7 @@ async def test_what_is_offered_can_be_followed(start: str, picks: list[int]) -> 
     """Taking offers one after the other never leads into a text that is wrong before its end."""
     text = start
     for pick in picks:
-        offers = await complete(text, len(text), names)
+        offers = await complete(text, len(text), values)
         if not offers:
             break
         taken = offers[pick % len(offers)]

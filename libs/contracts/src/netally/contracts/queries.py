@@ -651,6 +651,8 @@ class CompletionOffer(msgspec.Struct, frozen=True, rename={"start": "from", "end
     """Offset in characters (code points), from 0."""
     end: int
     about: str
+    bytes: int | None
+    """Of a value between ``ranked_from`` and ``ranked_to``; null where that is not known."""
 
 
 class CompletionsAnswer(msgspec.Struct, frozen=True):
@@ -664,6 +666,9 @@ class CompletionsAnswer(msgspec.Struct, frozen=True):
     problem_start: int | None
     """Offset in characters of what is wrong."""
     problem_end: int | None
+    ranked_from: int | None
+    """Values are in the order of their bytes from here, epoch milliseconds; null when nothing was counted for them."""
+    ranked_to: int | None
 
 
 class SavedView(msgspec.Struct, frozen=True):

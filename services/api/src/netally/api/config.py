@@ -12,6 +12,7 @@ from litestar.params import JSONBody, QueryParameter
 from netally.api.command_bus import ADVICE, BUS_TROUBLE, CommandBus
 from netally.api.commands import ACCEPTED, ORDER_PROBLEMS, IdempotencyKey, Wait, answer, with_times
 from netally.api.database import Database
+from netally.api.documents import BodyMayBeLeftOut
 from netally.api.problems import QUERY_PROBLEMS, unavailable
 from netally.api.visible import VisibleHosts
 from netally.bus import settings_bucket, subjects
@@ -32,6 +33,7 @@ from netally.contracts.wire import UndecodableError
 @post(
     "/api/config/aggregate",
     status_code=200,
+    operation_class=BodyMayBeLeftOut,
     summary="Bring the rollups up to date",
     responses={**ORDER_PROBLEMS, **ACCEPTED},
 )
@@ -58,6 +60,7 @@ async def aggregate(
 @post(
     "/api/config/cleanup",
     status_code=200,
+    operation_class=BodyMayBeLeftOut,
     summary="Apply the retention now",
     responses={**ORDER_PROBLEMS, **ACCEPTED},
 )
@@ -83,6 +86,7 @@ async def cleanup(
 @post(
     "/api/config/refresh-cache",
     status_code=200,
+    operation_class=BodyMayBeLeftOut,
     summary="Forget what is remembered, everywhere",
     responses={**ORDER_PROBLEMS, **ACCEPTED},
 )

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 from lark.exceptions import UnexpectedInput
@@ -19,8 +19,11 @@ from netally.store.filters.values import NONE, WELL_KNOWN_PORTS, quoted
 MOST: Final = 20
 """Completions of one answer."""
 
-Names = Callable[[str, str, int], Awaitable[Sequence[str]]]
-"""``await names(field, prefix, limit)``: names of a field that begin with the prefix, see `names.names_with_prefix`."""
+Values = Callable[[Field, str, int], Awaitable[Mapping[str, int | None]]]
+"""``await values(field, prefix, limit)``: values of a field with their bytes (null: not known), best first. Of names
+those that begin with the prefix, at most ``limit``; of a closed vocabulary the words, of ports the numbers, that have
+traffic.
+"""
 
 _PIECE: Final = re.compile(
     r"""(?P<space>\s+)|(?P<word>[^\s(),"'=!<>~]+)|(?P<string>"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')"""
@@ -58,6 +61,8 @@ class Completion(msgspec.Struct, frozen=True):
     end: int = msgspec.field(name="to")
     about: str = ""
     """A few words for people; may be empty."""
+    bytes: int | None = None
+    """Of a value, as `Values` told; null where they are not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +76,7 @@ class _Place:
     negated: bool
 
 
-async def complete(text: str, cursor: int, names: Names, limit: int = MOST) -> list[Completion]:
+async def complete(text: str, cursor: int, values: Values, limit: int = MOST) -> list[Completion]:
     """What may stand at the cursor (offset in characters, 0 to the length), best first; empty where nothing may.
 
     The word that the cursor is in or at the end of is replaced as a whole. Never raises for what the text says.
@@ -84,11 +89,19 @@ async def complete(text: str, cursor: int, names: Names, limit: int = MOST) -> l
     if place is None:
         return []
     typed = text[start:cursor]
-    offers = await _offers(place, typed, names, limit)
-    return [Completion(label, insert, kind, start, end, about) for label, insert, kind, about in offers[:limit]]
+    offers = await _offers(place, typed, values, limit)
+    return [
+        Completion(offer.label, offer.insert, offer.kind, start, end, offer.about, offer.bytes)
+        for offer in offers[:limit]
+    ]
 
 
-_Offer = tuple[str, str, str, str]
+class _Offer(NamedTuple):
+    label: str
+    insert: str
+    kind: str
+    about: str = ""
+    bytes: int | None = None
 
 
 def _word_around(text: str, cursor: int) -> tuple[int, int]:
@@ -127,59 +140,71 @@ def _place(before: str) -> _Place | None:
     return _Place(accepted, current.field, current.operator, current.negated)
 
 
-async def _offers(place: _Place, typed: str, names: Names, limit: int) -> list[_Offer]:
+async def _offers(place: _Place, typed: str, values: Values, limit: int) -> list[_Offer]:
     accepted = place.accepted
     if "FIELD" in accepted:
-        offers = [(name, name, "field", field.about) for name, field in FIELDS.items()]
-        offers += [("not", "not", "keyword", ""), ("(", "(", "keyword", "")]
+        offers = [_Offer(name, name, "field", field.about) for name, field in FIELDS.items()]
+        offers += [_Offer("not", "not", "keyword"), _Offer("(", "(", "keyword")]
         return _fitting(offers, typed)
     if place.field is None:
-        return _fitting([(word, word, "keyword", "") for word in ("and", "or")], typed) if "AND" in accepted else []
+        return _fitting([_Offer(word, word, "keyword") for word in ("and", "or")], typed) if "AND" in accepted else []
     if not place.operator:
         known = [one for one in place.field.operators if not place.negated or one.startswith("not ")]
         offers = [
-            (one, one.removeprefix("not ") if place.negated else one, "operator", _OPERATOR_WORDS[one]) for one in known
+            _Offer(one, one.removeprefix("not ") if place.negated else one, "operator", _OPERATOR_WORDS[one])
+            for one in known
         ]
         return _fitting(offers, typed)
     if "WORD" in accepted:
-        return await _values(place.field, place.operator, typed, names, limit)
+        return await _values(place.field, place.operator, typed, values, limit)
     marks = (("AND", "and"), ("OR", "or"), ("COMMA", ","), ("RPAR", ")"))
-    return _fitting([(word, word, "keyword", "") for name, word in marks if name in accepted], typed)
+    return _fitting([_Offer(word, word, "keyword") for name, word in marks if name in accepted], typed)
 
 
 def _fitting(offers: Sequence[_Offer], typed: str) -> list[_Offer]:
     """Those that begin with what was typed, then those that have it elsewhere."""
     low = typed.lower()
-    first = [offer for offer in offers if offer[0].lower().startswith(low)]
-    return first + [offer for offer in offers if low in offer[0].lower() and offer not in first]
+    first = [offer for offer in offers if offer.label.lower().startswith(low)]
+    return first + [offer for offer in offers if low in offer.label.lower() and offer not in first]
 
 
-async def _values(field: Field, operator: str, typed: str, names: Names, limit: int) -> list[_Offer]:
+def _by_bytes(offers: Sequence[_Offer], used: Mapping[str, int | None]) -> list[_Offer]:
+    """Most bytes first; those without keep their order."""
+    told = [offer._replace(bytes=used.get(offer.label)) for offer in offers]
+    return sorted(told, key=lambda offer: -(offer.bytes or 0))
+
+
+async def _values(field: Field, operator: str, typed: str, values: Values, limit: int) -> list[_Offer]:
     prefix = re.sub(r"\\(.)", r"\1", typed[1:]) if typed[:1] in ('"', "'") else typed
-    none: _Offer = (NONE, NONE, "value", "not known")
+    none = _Offer(NONE, NONE, "value", "not known")
     match field.kind:
-        case Kind.CODE:
-            return _fitting([(word, word, "value", str(code)) for word, code in field.codes], prefix)
-        case Kind.BROWSER:
-            return _fitting([*((name, quoted(name), "value", "") for name in BROWSERS), none], prefix)
-        case Kind.PORT:
-            ports = [(str(port), str(port), "value", word) for port, word in WELL_KNOWN_PORTS]
-            return [offer for offer in ports if offer[0].startswith(prefix) or offer[3].startswith(prefix.lower())]
         case Kind.AMOUNT:
             number = _NUMBER.match(prefix)
             units = ("kB", "MB", "GB", "KiB", "MiB", "GiB") if field.name.startswith("bytes") else ("k", "M", "G")
             amounts = [f"{number[0] if number else '10'}{unit}" for unit in units]
-            return _fitting([(amount, amount, "value", "") for amount in amounts], prefix)
+            return _fitting([_Offer(amount, amount, "value") for amount in amounts], prefix)
         case Kind.REMOTE:
             return []
     if "*" in prefix or "?" in prefix:
         return []
-    found = await names(field.name, prefix, limit)
-    offers = [(name, quoted(name), "value", "") for name in found if name]
+    used = await values(field, prefix, limit)
+    match field.kind:
+        case Kind.CODE:
+            words = [_Offer(word, word, "value", str(code)) for word, code in field.codes]
+            return _fitting(_by_bytes(words, used), prefix)
+        case Kind.BROWSER:
+            browsers = [*(_Offer(name, quoted(name), "value") for name in BROWSERS), none]
+            return _fitting(_by_bytes(browsers, used), prefix)
+        case Kind.PORT:
+            words_of = {str(port): word for port, word in WELL_KNOWN_PORTS}
+            ports = [_Offer(port, port, "value", words_of.get(port, "")) for port in dict.fromkeys((*words_of, *used))]
+            ranked = _by_bytes(ports, used)
+            return [one for one in ranked if one.label.startswith(prefix) or one.about.startswith(prefix.lower())]
+    offers = [_Offer(name, quoted(name), "value", "", number) for name, number in used.items() if name]
     if operator in PATTERN_OPERATORS:
         # A name is a pattern too, but what was typed so far is the likelier one.
-        begin = [(f"{prefix}*", f"{prefix}*", "value", "begins with it")] if prefix and quoted(prefix) == prefix else []
-        return begin + [(label, insert, kind, about) for label, insert, kind, about in offers]
+        fits = prefix and quoted(prefix) == prefix
+        return [*([_Offer(f"{prefix}*", f"{prefix}*", "value", "begins with it")] if fits else []), *offers]
     if operator in ("under", "not under"):
         return offers
     return offers + _fitting([none], prefix)

@@ -18,23 +18,20 @@ WITH apps AS MATERIALIZED (
 ), page AS (
     SELECT app.id, app.name, app.executable, app.username, apps.bytes_in, apps.bytes_out, apps.connections,
            apps.hosts, apps.last_used,
-           row_number() OVER (
-               ORDER BY CASE WHEN :sort::text = 'name' THEN app.name END,
-                        CASE :sort WHEN 'bytes' THEN apps.bytes_in + apps.bytes_out
-                                   WHEN 'bytes_in' THEN apps.bytes_in
-                                   WHEN 'bytes_out' THEN apps.bytes_out
-                                   WHEN 'connections' THEN apps.connections
-                                   WHEN 'last_used' THEN extract(epoch FROM apps.last_used) END DESC NULLS LAST,
-                        app.name, app.id) AS place
+           CASE :sort::text WHEN 'bytes' THEN apps.bytes_in + apps.bytes_out
+                            WHEN 'bytes_in' THEN apps.bytes_in
+                            WHEN 'bytes_out' THEN apps.bytes_out
+                            WHEN 'connections' THEN apps.connections
+                            WHEN 'last_used' THEN (extract(epoch FROM apps.last_used) * 1000)::bigint END AS rank
     FROM apps
     JOIN app ON app.id = apps.app_id
-    ORDER BY place
+    ORDER BY rank DESC NULLS LAST, app.name, app.id
     LIMIT :limit OFFSET :offset
 )
 SELECT totals.*, page.*
 FROM totals
 LEFT JOIN page ON true
-ORDER BY page.place;
+ORDER BY page.rank DESC NULLS LAST, page.name, page.id;
 
 -- name: app_domains
 -- How many domains each application used.

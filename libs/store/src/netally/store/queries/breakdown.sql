@@ -21,21 +21,19 @@ WITH groups AS MATERIALIZED (
     FROM groups
 ), page AS (
     SELECT first AS id, groups.*,
-           row_number() OVER (
-               ORDER BY CASE :sort::text WHEN 'bytes' THEN bytes_in + bytes_out
-                                         WHEN 'bytes_in' THEN bytes_in
-                                         WHEN 'bytes_out' THEN bytes_out
-                                         WHEN 'connections' THEN connections
-                                         WHEN 'last_used' THEN extract(epoch FROM last_used) END DESC,
-                        first, second) AS place
+           CASE :sort::text WHEN 'bytes' THEN bytes_in + bytes_out
+                            WHEN 'bytes_in' THEN bytes_in
+                            WHEN 'bytes_out' THEN bytes_out
+                            WHEN 'connections' THEN connections
+                            WHEN 'last_used' THEN (extract(epoch FROM last_used) * 1000)::bigint END AS rank
     FROM groups
-    ORDER BY place
+    ORDER BY rank DESC, first, second
     LIMIT :limit OFFSET :offset
 )
 SELECT totals.*, page.*
 FROM totals
 LEFT JOIN page ON true
-ORDER BY page.place;
+ORDER BY page.rank DESC, page.first, page.second;
 
 -- name: breakdown_timeline
 -- Bytes of each bucket (as in statement timeline) and group of `firsts` and `seconds`, by its place among them from 1 on;

@@ -12,23 +12,20 @@ WITH names AS MATERIALIZED (
     FROM names
 ), page AS (
     SELECT domain.id, domain.name, names.bytes_in, names.bytes_out, names.connections, names.last_used,
-           row_number() OVER (
-               ORDER BY CASE WHEN :sort::text = 'name' THEN domain.name END,
-                        CASE :sort WHEN 'bytes' THEN names.bytes_in + names.bytes_out
-                                   WHEN 'bytes_in' THEN names.bytes_in
-                                   WHEN 'bytes_out' THEN names.bytes_out
-                                   WHEN 'connections' THEN names.connections
-                                   WHEN 'last_used' THEN extract(epoch FROM names.last_used) END DESC NULLS LAST,
-                        domain.name, domain.id) AS place
+           CASE :sort::text WHEN 'bytes' THEN names.bytes_in + names.bytes_out
+                            WHEN 'bytes_in' THEN names.bytes_in
+                            WHEN 'bytes_out' THEN names.bytes_out
+                            WHEN 'connections' THEN names.connections
+                            WHEN 'last_used' THEN (extract(epoch FROM names.last_used) * 1000)::bigint END AS rank
     FROM names
     JOIN domain ON domain.id = names.domain_id
-    ORDER BY place
+    ORDER BY rank DESC NULLS LAST, domain.name, domain.id
     LIMIT :limit OFFSET :offset
 )
 SELECT totals.*, page.*
 FROM totals
 LEFT JOIN page ON true
-ORDER BY page.place;
+ORDER BY page.rank DESC NULLS LAST, page.name, page.id;
 
 -- name: domain
 SELECT id, name, first_seen FROM domain WHERE id = :id AND deleted_at IS NULL;
@@ -41,10 +38,15 @@ SELECT id, name FROM domain WHERE id = ANY (:ids::integer[]);
 -- were found. `numbers` gives each domain its group.
 WITH members AS (
     SELECT * FROM unnest(:ids::integer[], :numbers::integer[]) AS member (domain_id, number)
+), cells AS MATERIALIZED (
+    -- First, as several processes can do it, what is not so by GROUPING SETS.
+    SELECT domain_id, host_id, app_id, domain_source, sum(bytes_in + bytes_out)::bigint AS bytes
+    FROM counted
+    GROUP BY 1, 2, 3, 4
 ), parts AS MATERIALIZED (
     SELECT number, app_id, domain_source, grouping(host_id) = 0 AS is_host, grouping(app_id) = 0 AS is_app,
-           sum(bytes_in + bytes_out)::bigint AS bytes
-    FROM (SELECT * FROM counted) AS own
+           sum(bytes)::bigint AS bytes
+    FROM cells
     JOIN members USING (domain_id)
     GROUP BY GROUPING SETS ((number, host_id), (number, app_id), (number, domain_source))
 ), user_lists AS (

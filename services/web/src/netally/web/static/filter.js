@@ -4,6 +4,14 @@
 
 (() => {
   const WAIT_MS = 120;
+  const RANGE = ["range", "from", "to", "tz"];
+
+  // 1.5 MB; as figures.py writes amounts.
+  function amount(bytes) {
+    const step = bytes < 1000 ? 0 : Math.min(5, Math.floor(Math.log10(bytes) / 3));
+    const number = bytes / 1000 ** step;
+    return `${number.toFixed(step && number < 100 ? 1 : 0)}\u00a0${["B", "kB", "MB", "GB", "TB", "PB"][step]}`;
+  }
   let number = 0;
 
   class FilterField extends HTMLElement {
@@ -50,6 +58,9 @@
       this.asking?.abort();
       this.asking = new AbortController();
       const query = new URLSearchParams({text: this.input.value, cursor: String(this.cursor)});
+      // Values come in the order of their bytes in the range of the page.
+      const shown = new URLSearchParams(location.search);
+      for (const name of RANGE) if (shown.get(name)) query.set(name, shown.get(name));
       try {
         const answer = await fetch(`/api/filter/complete?${query}`, {signal: this.asking.signal, headers: {Accept: "application/json"}});
         if (!answer.ok) return this.close();
@@ -69,7 +80,7 @@
         const label = document.createElement("b");
         label.textContent = offer.label;
         const about = document.createElement("small");
-        about.textContent = offer.about || offer.kind;
+        about.textContent = [offer.about || offer.kind, offer.bytes == null ? "" : amount(offer.bytes)].filter(Boolean).join(" · ");
         item.append(label, about);
         return item;
       }));
