@@ -396,7 +396,8 @@ class FlowTable:
         tcp = (self.words[slots, 4] >> np.uint64(24)) & np.uint64(0xFF) == TCP
         age = np.where(tcp, np.where((self.events[slots] & CLOSED) != 0, CLOSED_AGE, TCP_AGE), OTHER_AGE)
         gone = (idle > age) & ~self._has_counts(slots)
-        self._remove(np.setdiff1d(slots[gone], self._waiting()))
+        # Not by setdiff1d: its first call imports numpy's masked arrays, 40 ms in which connections come and go.
+        self._remove(slots[gone & ~np.isin(slots, self._waiting())])
         self._shrink()
 
     def shift(self, seconds: float) -> None:
