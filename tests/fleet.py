@@ -75,6 +75,8 @@ class Agent:
             "NETALLY_DATA_DIR": str(directory / name),
             "NETALLY_CONFIG": str(directory / f"{name}.toml"),
             "NETALLY_INTERFACES": namespace.interface,
+            # These machines share one kernel, whose programs (mode ebpf) see the sockets of all of them.
+            "NETALLY_CAPTURE_MODE": "packets",
         }
         (directory / f"{name}.toml").write_text("")
         self._process: subprocess.Popen[str] | None = None

@@ -45,7 +45,7 @@ def test_an_export_shows_its_progress_and_downloads(desk: Reading, tmp_path: Pat
     page = desk.open("/operations")
     export = page.locator("[aria-labelledby=o-export]")
     export.get_by_text("JSON lines", exact=True).click()
-    export.get_by_label("Applications").fill("firefox, git")
+    export.get_by_label("Applications", exact=True).fill("firefox, git")
     export.get_by_role("button", name="Export", exact=True).click()
     expect(page.locator("h1")).to_contain_text("Export running")
     command = desk.fake.ledger[-1]
@@ -122,12 +122,12 @@ def test_the_page_follows_what_runs(desk: Reading) -> None:  # noqa: F811
     command = desk.fake.order(CommandOrder("aggregate"))
     page = desk.open("/operations")
     expect(page.locator("#last-aggregate")).to_contain_text("running")
-    page.get_by_label("Applications").fill("half entered")
+    page.get_by_label("Applications", exact=True).fill("half entered")
     desk.fake.finish(command.id)
     expect(page.locator("#last-aggregate")).to_contain_text("done: 64 buckets")
     expect(page.locator("#ledger tbody tr").first).to_contain_text("done")
     expect(page.locator("#counts")).to_contain_text("Running0")
-    expect(page.get_by_label("Applications")).to_have_value("half entered")
+    expect(page.get_by_label("Applications", exact=True)).to_have_value("half entered")
 
 
 def test_pausing_a_host_shows_before_and_after(desk: Reading) -> None:  # noqa: F811
