@@ -20,6 +20,7 @@ from netally.api.state import VERSION
 from netally.contracts import commands, live_settings
 from netally.contracts.agent import AgentReported, LiveSample
 from netally.contracts.commands import COMMANDS, Command, CommandKind, Outcome
+from netally.contracts.tabs import TabsReported
 
 FILE = Path(__file__).resolve().parent.parent / "services/api/src/netally/api/static/asyncapi.json"
 _REF = "#/components/schemas/{name}"
@@ -48,7 +49,7 @@ def document() -> dict[str, Any]:
     found: dict[str, Any] = json.loads(json.dumps(made.to_specification().to_jsonable()))
     found["servers"] = {"bus": {"host": "127.0.0.1:4222", "protocol": "nats"}}
     structs: list[Any] = [
-        Command, Outcome, AgentReported, LiveSample, live_settings.HostSettings, commands.CacheOrder,
+        Command, Outcome, AgentReported, LiveSample, TabsReported, live_settings.HostSettings, commands.CacheOrder,
         commands.CacheReply, *(kind.arguments for kind in COMMANDS.values()),
     ]  # fmt: skip
     _, schemas = msgspec.json.schema_components(structs, ref_template=_REF)
@@ -66,6 +67,7 @@ def document() -> dict[str, Any]:
     for name, address, action, struct, words in (
         ("outcomes", "outcomes.v1.{source}.{command}", "send", Outcome, "Each event of a command"),
         ("agents", "agents.v1.{host}", "receive", AgentReported, "State of an agent, every 10 s and on change"),
+        ("tabs", "tabs.v1.{host}", "send", TabsReported, "What a browser of the host reports; stream TABS"),
         ("live", "live.v1.{host}", "send", LiveSample, "Traffic of the last second; core NATS, never stored"),
         (
             "settings", "settings.v1.hosts.{host}", "send", live_settings.HostSettings,

@@ -13,7 +13,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from netally.store.browsers import BROWSERS, browser_of
+from netally.contracts.browsers import BROWSERS, browser_of
 from netally.store.filters.fields import FIELDS, LIST_OPERATORS, PATTERN_OPERATORS, Field, Kind
 from netally.store.filters.tree import And, Comparison, Content, Filter, Not, Or, Pattern, PortRange, Value
 

@@ -38,6 +38,8 @@ ADMIN = {
     ("post", "/api/config/cleanup"), ("put", "/api/config"), ("get", "/api/tokens"), ("post", "/api/tokens"),
     ("delete", "/api/tokens/{token_id}"),
 }  # fmt: skip
+ROLES = ("browser", "viewer", "operator", "admin")
+BROWSER = {("post", "/api/browser/active-tab"), ("get", "/api/browser/status")}
 """Written down once more, so that a handler in the wrong place is noticed."""
 OF_THE_RUN = {"read_ms", "created_at", "version", "database_version"}
 """Fields that differ from run to run."""
@@ -259,11 +261,12 @@ async def test_a_limited_token_is_answered_as_if_there_were_no_other_host(both: 
 
 async def test_nobody_and_no_lesser_role_gets_anywhere(both: Both) -> None:
     api = both.fleet
-    tokens = {role: await add_token(both.fleet_url, role) for role in ("viewer", "operator", "admin")}
+    tokens = {role: await add_token(both.fleet_url, role) for role in ROLES}
     seen = set()
     for method, path, operation in operations(api):
         address = re.sub(r"{.*?}", "1" * 32, path)
         needs = "admin" if (method, path) in ADMIN else "operator" if (method, path) in OPERATOR else "viewer"
+        needs = "browser" if (method, path) in BROWSER else needs
         if (method, path) in ANONYMOUS:
             assert operation["security"] == [{}]
             continue
@@ -271,15 +274,15 @@ async def test_nobody_and_no_lesser_role_gets_anywhere(both: Both) -> None:
         assert {"token": [needs]} in operation["security"], (method, path)
         nobody = await api.anonymous.request(method, address)
         assert nobody.status_code == 401, (method, path)
-        for role in ("viewer", "operator"):
-            if ("viewer", "operator", "admin").index(role) < ("viewer", "operator", "admin").index(needs):
+        for role in ROLES:
+            if ROLES.index(role) < ROLES.index(needs):
                 answer = await api.anonymous.request(method, address, headers=bearer(tokens[role]))
                 assert answer.status_code == 403, (method, path, role, answer.text)
                 assert f"This takes {'an' if needs[0] in 'ao' else 'a'} {needs}" in answer.json()["detail"]
         if path not in ENDLESS and method == "get" and path != "/api/export":
             answer = await api.anonymous.request(method, address, headers=bearer(tokens[needs]))
             assert answer.status_code not in (401, 403), (method, path, answer.text)
-    assert seen >= OPERATOR | ADMIN
+    assert seen >= BROWSER | OPERATOR | ADMIN
 
 
 async def test_a_limited_token_orders_nothing_for_other_hosts(both: Both) -> None:

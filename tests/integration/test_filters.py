@@ -14,8 +14,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from netally.contracts.browsers import browser_of
 from netally.store import tables
-from netally.store.browsers import browser_of
 from netally.store.filters.compile import answering_tiers, compile_filter, resolve
 from netally.store.filters.errors import FilterRefused
 from netally.store.filters.fields import FIELDS, RAW_ONLY, FilterTier, Kind

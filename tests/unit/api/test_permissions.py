@@ -9,6 +9,7 @@ from netally.api.permissions import (
     ADMIN,
     ALL_HOSTS,
     ANONYMOUS,
+    BROWSER,
     NEEDS,
     OPERATOR,
     THIS_MACHINE,
@@ -61,7 +62,7 @@ def test_every_handler_declares_what_it_needs_and_the_document_says_it() -> None
             if method == "OPTIONS":
                 continue
             needs = handler.opt.get(NEEDS)
-            assert needs in (ANONYMOUS, THIS_MACHINE, VIEWER, OPERATOR, ADMIN), (route.path, method)
+            assert needs in (ANONYMOUS, THIS_MACHINE, BROWSER, VIEWER, OPERATOR, ADMIN), (route.path, method)
             seen.add(needs)
             operation = paths.get(route.path_format, {}).get(method.lower())
             if operation is None:
@@ -72,7 +73,7 @@ def test_every_handler_declares_what_it_needs_and_the_document_says_it() -> None
             role = OPERATOR if needs == THIS_MACHINE else needs
             assert {"token": [role]} in operation["security"], (route.path, method)
             assert {"401", "403"} <= set(operation["responses"]), (route.path, method)
-    assert seen == {ANONYMOUS, THIS_MACHINE, VIEWER, OPERATOR, ADMIN}
+    assert seen == {ANONYMOUS, THIS_MACHINE, BROWSER, VIEWER, OPERATOR, ADMIN}
 
 
 @pytest.mark.parametrize("name", COMMANDS)

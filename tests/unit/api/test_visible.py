@@ -25,6 +25,7 @@ TELL_OF_NO_HOST = {
 }
 TAKE_HOSTS = {
     "fleet": "visible",
+    "paired_browsers": "visible",
     # Of a host that is among the rows of statement fleet.
     "agent": "id",
     "tally_by_cause": "host_id",

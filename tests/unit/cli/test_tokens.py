@@ -29,7 +29,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str, Any]]:
             return {"secret": "netally_the_secret", "token": ROW, "command": "1" * 32}
         return {"tokens": [ROW, {**ROW, "id": "b" * 16, "state": "revoked"}]} if method == "GET" else ROW
 
-    monkeypatch.setattr(tokens, "_ask", ask)
+    monkeypatch.setattr(tokens, "ask", ask)
     return requests
 
 

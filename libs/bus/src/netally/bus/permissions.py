@@ -34,6 +34,7 @@ def host_permissions(host: str) -> dict[str, Any]:
         "subscribe": [
             f"{host_inbox(host)}.>",
             subjects.host_settings(host),
+            subjects.tabs(host),
             subjects.command_to_hosts("*"),
             f"{subjects.COMMANDS}.host.{token}.*",
         ],

@@ -28,6 +28,10 @@ COMMANDS: Final = "COMMANDS"
 OUTCOMES: Final = "OUTCOMES"
 DEADLETTERS: Final = "DEADLETTERS"
 ACCESS: Final = "ACCESS"
+TABS: Final = "TABS"
+
+TABS_AGE: Final = 7 * 86_400
+"""Seconds that a browser's report waits for an aggregator at most."""
 
 SETTINGS_BUCKET: Final = "settings"
 """KV bucket (stream KV_settings) of what changes while things run."""
@@ -100,6 +104,17 @@ def stream_configs(
             storage=StorageType.FILE,
         ),
         StreamConfig(
+            name=TABS,
+            subjects=[f"{subjects.TABS}.*"],
+            retention=RetentionPolicy.WORK_QUEUE,
+            discard=DiscardPolicy.NEW,
+            max_age=TABS_AGE,
+            max_bytes=16 * MIB,
+            max_msg_size=64 * 1024,
+            duplicate_window=120,
+            storage=StorageType.FILE,
+        ),
+        StreamConfig(
             name=DEADLETTERS,
             subjects=[f"{subjects.DEADLETTERS}.*"],
             retention=RetentionPolicy.LIMITS,
@@ -168,6 +183,17 @@ def consumer_configs(ack_wait: float = ACK_WAIT) -> list[tuple[str, ConsumerConf
         ),
         (
             ACCESS,
+            ConsumerConfig(
+                durable_name=AGGREGATOR,
+                ack_policy=AckPolicy.EXPLICIT,
+                deliver_policy=DeliverPolicy.ALL,
+                ack_wait=ack_wait,
+                max_deliver=-1,
+                max_ack_pending=2_000,
+            ),
+        ),
+        (
+            TABS,
             ConsumerConfig(
                 durable_name=AGGREGATOR,
                 ack_policy=AckPolicy.EXPLICIT,

@@ -56,6 +56,11 @@ def agents(host: str) -> str:
     return f"{AGENTS}.{host_token(host)}"
 
 
+def tabs(host: str) -> str:
+    """What browsers of the host report."""
+    return f"{TABS}.{host_token(host)}"
+
+
 def live(host: str) -> str:
     return f"{LIVE}.{host_token(host)}"
 

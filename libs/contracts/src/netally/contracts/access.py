@@ -11,8 +11,8 @@ from msgspec import Meta
 
 from netally.contracts.commands import HostNames, Moment, RoleName, TokenName
 
-RankedRoles = ("viewer", "operator", "admin")
-"""Each may what those before it may, and more."""
+RankedRoles = ("browser", "viewer", "operator", "admin")
+"""Each may what those before it may, and more. A browser may report its tab, as the one host it is paired with."""
 
 
 class TokenOrder(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -26,7 +26,7 @@ Level = Literal["debug", "info", "warning", "error"]
 CommandId = Annotated[str, Meta(pattern="^[0-9a-f]{32}$")]
 TokenId = Annotated[str, Meta(pattern="^[0-9a-f]{16}$")]
 TokenName = Annotated[str, Meta(min_length=1, max_length=60, pattern=r"^[^\x00-\x1f\x7f]+$")]
-RoleName = Literal["viewer", "operator", "admin"]
+RoleName = Literal["browser", "viewer", "operator", "admin"]
 TokenHash = Annotated[
     str, Meta(max_length=200, pattern=r"^\$argon2id\$v=19\$m=\d{4,5},t=[1-9],p=[1-4]\$[A-Za-z0-9+/]+\$[A-Za-z0-9+/]+$")
 ]

@@ -30,6 +30,7 @@ FLOW = Table(
 )
 TALLY = Table("tally", ("time", "host_id", "interface", "cause", "bytes_in", "bytes_out", "packets_in", "packets_out"))
 COVERAGE = Table("coverage", ("time", "host_id", "interval_seconds", "measured_ms", "mode", "paused"))
+TAB_ACTIVITY = Table("tab_activity", ("time", "host_id", "browser", "site_id", "seconds"))
 
 
 async def copy(connection: sql.Connection, table: Table, rows: Iterable[Row]) -> int:

@@ -26,6 +26,7 @@ from netally.aggregator.live_settings import LiveConfig
 from netally.aggregator.readiness import Readiness
 from netally.aggregator.settings import AggregatorSettings
 from netally.aggregator.stream_watch import provision, watch
+from netally.aggregator.tabs import TabSink
 from netally.aggregator.writer import Writer
 from netally.bus import connection, streams
 from netally.bus.credentials import BusAccess, BusSettings, read_access, service_inbox
@@ -234,12 +235,24 @@ async def _consume(
         explain=explain,
         database_answers=database_answers,
     )
-    dimensions = (writer.dimensions(), agent_sink.dimensions())
+    tab_sink = TabSink(pool, backend, writer.oldest, clock)
+    tabs = Consumer(
+        client,
+        streams.TABS,
+        tab_sink,
+        ack_wait=settings.ack_wait_seconds,
+        clock=clock,
+        readiness=readiness,
+        explain=explain,
+        database_answers=database_answers,
+    )
+    dimensions = (writer.dimensions(), agent_sink.dimensions(), tab_sink.dimensions())
     async with asyncio.TaskGroup() as tasks:
         for part in (
             flows.run,
             agents.run,
             access_use.run,
+            tabs.run,
             lambda stop: watch(client.jetstream(), settings, readiness, stop),
             lambda stop: maintenance.run(database_settings, live.ages, stop),
             lambda stop: command_service.run(

@@ -28,6 +28,8 @@ class TokenCommands:
         if wanted.expires_at is not None and wanted.expires_at <= now:
             raise RefusedError("expires_at is over already", "expires_at")
         hosts = None if wanted.hosts is None else sorted(set(wanted.hosts))
+        if wanted.role == "browser":
+            await self._check_browser(hosts)
         added = await sql.fetch_value(
             self._pool,
             "add_token",
@@ -45,6 +47,12 @@ class TokenCommands:
         await self._tell()
         scope = "all hosts" if hosts is None else _many(len(hosts), "host")
         return Done(f"token {wanted.name} ({wanted.token}) is a {wanted.role} of {scope}", {"token": wanted.token})
+
+    async def _check_browser(self, hosts: list[str] | None) -> None:
+        if hosts is None or len(hosts) != 1:
+            raise RefusedError("a browser is paired with one host: name it", "hosts")
+        if not await sql.fetch(self._pool, "fleet", visible=hosts):
+            raise RefusedError(f"no host {hosts[0]} has reported yet", "hosts")
 
     async def revoke(self, run: Run, wanted: RevokeToken) -> Done:
         found = await sql.fetch_row(self._pool, "revoke_token", id=wanted.token, now=self._clock())

@@ -70,7 +70,7 @@ class Writer:
         self._oldest_age = (days - 1) * DAY_MS
         self._looked_at = -LOOK_EVERY_MS
 
-    async def _oldest(self, now: int) -> int:
+    async def oldest(self, now: int) -> int:
         """Before this rows are refused. Where retention was raised, what it had dropped before stays refused: no tier
         is made anew there, so that rows would be in raw alone and then nowhere.
         """
@@ -93,7 +93,7 @@ class Writer:
     async def write(self, batches: Sequence[FlowsObserved]) -> None:
         """Commit every batch that is not committed yet. All or nothing; raises what the database raises."""
         now = self._clock()
-        oldest = await self._oldest(now)
+        oldest = await self.oldest(now)
         hosts = await self._dimensions.hosts.ids({batch.host for batch in batches})
         placed = [
             _Placed(

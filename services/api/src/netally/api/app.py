@@ -20,6 +20,8 @@ from netally.api import (
     about,
     applications,
     breakdown,
+    browser_reports,
+    browser_sites,
     browsers,
     commands,
     config,
@@ -47,9 +49,10 @@ from netally.api.documents import StrictBodies, openapi_config
 from netally.api.guarding import ClientPresence, Credentials, add_security_headers, check_parameters
 from netally.api.live import LiveTraffic
 from netally.api.live_feed import LiveFeed
-from netally.api.permissions import ADMIN, ANONYMOUS, OPERATOR, THIS_MACHINE, VIEWER, routes
+from netally.api.permissions import ADMIN, ANONYMOUS, BROWSER, OPERATOR, THIS_MACHINE, VIEWER, routes
 from netally.api.problems import ProblemError, on_any_exception, on_http_exception, on_problem
 from netally.api.reading import Clock, asking
+from netally.api.report_limit import ReportLimit
 from netally.api.service_orders import ServiceOrders
 from netally.api.settings import Settings
 from netally.api.visible import visible_hosts
@@ -122,6 +125,11 @@ def create_app(
                 all_hosts=True,
             ),
             *routes(
+                BROWSER,
+                browser_reports.active_tab,
+                browser_reports.status,
+            ),
+            *routes(
                 VIEWER,
                 stats.bandwidth,
                 stats.timeline,
@@ -139,6 +147,8 @@ def create_app(
                 domains.domain_browsers,
                 domains.domain_applications,
                 browsers.browsers,
+                browser_sites.browser_sites,
+                browser_sites.site,
                 hosts.hosts,
                 hosts.host,
                 hosts.conservation,
@@ -194,6 +204,7 @@ def create_app(
             "access_state": provide(access_state),
             "asked": Provide(asking, sync_to_thread=False),
             "bus": provide(bus),
+            "report_limit": provide(ReportLimit(clock)),
             "clock": provide(clock),
             "command_bus": provide(CommandBus(bus, database, clock)),
             "database": provide(database),

@@ -14,6 +14,7 @@ from netally.api.reading import Asking, read_table
 from netally.api.sources import read_sources
 from netally.api.tables import read_applications, read_domains, read_sums
 from netally.api.timelines import read_timeline
+from netally.contracts.browsers import browser_of
 from netally.contracts.queries import (
     ApplicationAnswer,
     ApplicationHostsAnswer,
@@ -22,7 +23,6 @@ from netally.contracts.queries import (
     HostShare,
     TimelineAnswer,
 )
-from netally.store.browsers import browser_of
 
 CountDomains = Annotated[
     bool,

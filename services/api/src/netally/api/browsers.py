@@ -10,8 +10,8 @@ from litestar.di import NamedDependency
 from netally.api import ranges
 from netally.api.problems import QUERY_PROBLEMS
 from netally.api.reading import Asking, Reading, read_table
+from netally.contracts.browsers import browser_of
 from netally.contracts.queries import ApplicationShare, BrowserRow, BrowsersAnswer
-from netally.store.browsers import browser_of
 
 
 @get("/api/browsers", summary="Browsers by traffic", responses=QUERY_PROBLEMS)

@@ -20,7 +20,7 @@ from litestar.typing import FieldDefinition
 
 from netally.api import metrics
 from netally.api.access import COOKIE, Access
-from netally.api.permissions import ANONYMOUS, NEEDS, THIS_MACHINE, check_role
+from netally.api.permissions import ANONYMOUS, BROWSER, NEEDS, THIS_MACHINE, check_role
 from netally.api.problems import bad_parameter, forbidden, unauthorized
 from netally.contracts.forwarding import Client, Proxies, client_of
 from netally.contracts.queries import Session
@@ -34,6 +34,7 @@ SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 SEND_TIMEOUT: Final = 20.0
 """Seconds a client may leave one piece of an answer untaken."""
 
+EXTENSION_ORIGINS: Final = ("moz-extension://", "chrome-extension://")
 DOCS_PATHS: Final = frozenset({"/api", "/api/", "/api/docs", "/api/docs/"})
 _STRICT_CSP: Final = "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
 # Swagger UI: own script and style files; its style sheet embeds images, its script sets style attributes.
@@ -94,7 +95,10 @@ class Credentials(ASGIMiddleware):
     async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
         connection: ASGIConnection[Any, Any, Any, Any] = ASGIConnection(scope)
         options = scope["route_handler"].opt
-        check_origin(connection, self._trusted)
+        if options.get(NEEDS) == BROWSER:
+            check_extension(connection)
+        else:
+            check_origin(connection, self._trusted)
         scope["user"] = scope["auth"] = None
         needs = options.get(NEEDS)
         if needs == ANONYMOUS or (needs == THIS_MACHINE and is_direct_from_loopback(connection)):
@@ -222,6 +226,16 @@ def check_origin(connection: ASGIConnection[Any, Any, Any, Any], trusted: Proxie
     hosts = {connection.headers.get("host", "").lower(), client(connection, trusted).host.lower()}
     if _netloc(origin) not in hosts - {""}:
         raise forbidden("The request comes from another site's page.")
+
+
+def check_extension(connection: ASGIConnection[Any, Any, Any, Any]) -> None:
+    """403 for an unsafe method that any site's page sent, the hub's own included: only extensions report."""
+    origin = connection.headers.get("origin")
+    if _method(connection.scope) in SAFE_METHODS or (origin or "").startswith(EXTENSION_ORIGINS):
+        return
+    # Clients that are no browsers send neither header.
+    if origin is not None or connection.headers.get("sec-fetch-site", "none") != "none":
+        raise forbidden("Only the Netally extension reports tabs, no page of a site.")
 
 
 def check_same_site(connection: ASGIConnection[Any, Any, Any, Any]) -> None:

@@ -14,7 +14,7 @@ import msgspec
 
 from netally.api.problems import ProblemError, bad_filter
 from netally.api.visible import EVERY_HOST, VisibleHosts
-from netally.store.browsers import browser_of
+from netally.contracts.browsers import browser_of
 from netally.store.filters.canonical import format_filter
 from netally.store.filters.compile import like_pattern
 from netally.store.filters.errors import FilterRefused

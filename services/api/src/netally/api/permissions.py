@@ -23,11 +23,11 @@ ANONYMOUS: Final = "anonymous"
 """No credentials are asked for."""
 THIS_MACHINE: Final = "this machine"
 """None are asked for when the request comes from this machine, and from no proxy; else those of an operator."""
-VIEWER, OPERATOR, ADMIN = RankedRoles
+BROWSER, VIEWER, OPERATOR, ADMIN = RankedRoles
 ALL_HOSTS: Final = "all_hosts"
 """Handler option: not for a token that is limited to hosts."""
 
-_AN: Final = {VIEWER: "a viewer", OPERATOR: "an operator", ADMIN: "an admin"}
+_AN: Final = {BROWSER: "a browser", VIEWER: "a viewer", OPERATOR: "an operator", ADMIN: "an admin"}
 
 
 def routes(needs: str, *handlers: HTTPRouteHandler, all_hosts: bool = False) -> list[HTTPRouteHandler]:

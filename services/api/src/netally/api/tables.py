@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from netally.api import ranges
 from netally.api.reading import Reading, page_of, sums_of
+from netally.contracts.browsers import browser_of
 from netally.contracts.codes import DomainSource
 from netally.contracts.queries import (
     ApplicationRow,
@@ -16,7 +17,6 @@ from netally.contracts.queries import (
     DomainUser,
     Subdomain,
 )
-from netally.store.browsers import browser_of
 from netally.store.registrable import registrable_domain
 
 MOST_SUBDOMAINS: Final = 50

@@ -11,14 +11,17 @@ import signal
 import sqlite3
 import sys
 import time
+from collections import deque
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 import structlog
+from nats.aio.msg import Msg
 
+from netally.bus import subjects
 from netally.bus.credentials import BusAccess, BusSettings, host_inbox, read_access
 from netally.capture import metrics, privileges
 from netally.capture.attribution import Attribution, first_ephemeral_port
@@ -27,7 +30,7 @@ from netally.capture.cbpf import ETHERNET_HEADER
 from netally.capture.ebpf.programs import Programs
 from netally.capture.ebpf.source import KernelCounts
 from netally.capture.flow_names import FlowNames
-from netally.capture.flow_records import make_records, split
+from netally.capture.flow_records import Part, make_records, split
 from netally.capture.flow_table import FlowTable
 from netally.capture.interfaces import InterfaceCounters, address_text, read_interfaces
 from netally.capture.interval import Interval, following, interval_at
@@ -42,6 +45,7 @@ from netally.capture.process_table import ProcessTable
 from netally.capture.publisher import Publisher
 from netally.capture.settings import Settings
 from netally.capture.settings_follow import SettingsFollower, remember, remembered
+from netally.capture.site_pairs import SitePairs
 from netally.capture.sock_diag import SocketDiag
 from netally.capture.sources import NOTHING, Sources
 from netally.capture.spool import Spool
@@ -58,6 +62,8 @@ from netally.contracts.agent import AgentReported, InterfaceState
 from netally.contracts.codes import Mode
 from netally.contracts.flow import BATCH_VERSION, Coverage, FlowsObserved
 from netally.contracts.live_settings import HostSettings
+from netally.contracts.tabs import TabsReported
+from netally.contracts.wire import UndecodableError, decode_json
 from netally.telemetry.logging import configure_logging, log_level, set_log_level
 from netally.telemetry.probes import serve_probes
 from netally.telemetry.settings import SettingsError, load_settings
@@ -86,6 +92,14 @@ class _Portion(msgspec.Struct):
     is_last: bool = True
     cut_ms: int = 0
     """When the interval was cut short, milliseconds after its start."""
+
+
+class _Held(NamedTuple):
+    due: float
+    """Monotonic time."""
+    start: float
+    """Of the interval, epoch seconds."""
+    batches: list[FlowsObserved]
 
 
 class Agent:
@@ -123,11 +137,20 @@ class Agent:
             kernel=self._open_kernel() if mode.mode == Mode.EBPF else None,
         )
         self._counters: dict[int, InterfaceCounters] = {}
+        self._sites = SitePairs()
+        self._held: deque[_Held] = deque()
+        """Intervals that wait for what browsers tell of them, oldest first."""
         self._stop = asyncio.Event()
         self._woken = asyncio.Event()
         """Something came that does not wait for the interval's end: a signal, or other settings."""
         self._started_level = log_level()
-        self._follower = SettingsFollower(self._host, self._heard, self._forget, remembered(settings.followed_path))
+        self._follower = SettingsFollower(
+            self._host,
+            self._heard,
+            self._forget,
+            remembered(settings.followed_path),
+            {subjects.tabs(self._host): self._hear_tabs},
+        )
         self._rename: Rename = as_found
         """By the naming rules that are followed."""
         self._followed = HostSettings()
@@ -176,6 +199,7 @@ class Agent:
                 await _end(following)
                 await _end(beating)
                 await _end(publishing)
+            await self._spool_held(everything=True)
             await self._publisher.report(self._state())
             await self._publisher.finish(FINISH_SECONDS)
         finally:
@@ -388,8 +412,9 @@ class Agent:
             )
             for number, part in enumerate(parts, portion.first_part)
         ]
-        await asyncio.get_running_loop().run_in_executor(self._disk, self._spool.append, batches, now)
-        self._publisher.wake()
+        hold = self._sites.hold_seconds(now)
+        self._held.append(_Held(time.monotonic() + hold, interval.start, batches))
+        await self._spool_held()
         metrics.INTERVALS.inc()
         metrics.RECORDS.inc(len(records.records))
         metrics.FLOWS.set(len(self._table))
@@ -399,6 +424,24 @@ class Agent:
         metrics.SPOOL_BYTES.set(self._spool.bytes)
         metrics.SPOOL_LOST.set(self._spool.lost_batches)
         return len(parts)
+
+    async def _spool_held(self, *, everything: bool = False) -> None:
+        """Spool the intervals whose time has come, in their order."""
+        while self._held and (everything or self._held[0].due <= time.monotonic()):
+            held = self._held.popleft()
+            batches = [self._with_sites(batch, held.start) for batch in held.batches]
+            await asyncio.get_running_loop().run_in_executor(self._disk, self._spool.append, batches, time.time())
+            self._publisher.wake()
+
+    def _with_sites(self, batch: FlowsObserved, start: float) -> FlowsObserved:
+        joined = self._sites.join(Part(batch.apps, batch.domains, batch.records), start)
+        return msgspec.structs.replace(batch, domains=joined.domains, records=joined.records)
+
+    async def _hear_tabs(self, message: Msg) -> None:
+        try:
+            self._sites.heard(decode_json(message.data, TabsReported), time.time())
+        except UndecodableError as error:
+            log.warning("report of a browser cannot be understood", reason=str(error))
 
     # --- every second -------------------------------------------------------------------------------------------
 
@@ -412,6 +455,7 @@ class Agent:
             self._sources.read()
             now = time.time()
             self._attribution.sweep(now)
+            await self._spool_held()
             monotonic = time.monotonic()
             sample = take_sample(
                 self._table,

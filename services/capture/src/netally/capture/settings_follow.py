@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -34,6 +34,7 @@ NOTHING_SET: Final = HostSettings()
 
 log = structlog.get_logger()
 
+Hear = Callable[[Msg], Awaitable[None]]
 Forget = Callable[[Sequence[str]], dict[str, int]]
 """Drops caches (all when none is named); entries dropped by cache."""
 
@@ -65,16 +66,22 @@ def remember(path: Path, settings: HostSettings) -> None:
 class SettingsFollower:
     """``apply`` is called with every change. ``connected`` is set at each (re)connection by whoever owns the client.
 
-    ``current`` are the settings to begin with.
+    ``current`` are the settings to begin with; ``also`` is what else is heard on the same connection, by subject.
     """
 
     def __init__(
-        self, host: str, apply: Callable[[HostSettings], None], forget: Forget, current: HostSettings = NOTHING_SET
+        self,
+        host: str,
+        apply: Callable[[HostSettings], None],
+        forget: Forget,
+        current: HostSettings = NOTHING_SET,
+        also: Mapping[str, Hear] | None = None,
     ) -> None:
         self._host = host
         self._apply = apply
         self._forget = forget
         self.current = current
+        self._also = also or {}
         self.connected = asyncio.Event()
 
     async def run(self, client: Callable[[], Client | None]) -> None:
@@ -94,6 +101,8 @@ class SettingsFollower:
                     # Before the first read, so that nothing falls between. The client renews them by itself.
                     await now.subscribe(subjects.host_settings(self._host), cb=self._heard)
                     await now.subscribe(subjects.command_to_hosts("refresh-cache"), cb=self._refresh)
+                    for subject, hear in self._also.items():
+                        await now.subscribe(subject, cb=hear)
                     subscribed = now
                 await self._read(now)
             except (nats.errors.Error, JetStreamError, OSError, TimeoutError) as error:

@@ -1,6 +1,6 @@
 """The command line: ``netally up``, ``netally login``, ``netally doctor``, ``netally replay``, ``netally simulate``,
-``netally run …``, ``netally export``, ``netally token …``, ``netally init``, ``netally agent …``, ``netally join``,
-``netally demo``."""
+``netally run …``, ``netally export``, ``netally token …``, ``netally pair-browser``, ``netally init``,
+``netally agent …``, ``netally join``, ``netally demo``."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from netally.cli import fleet
 from netally.cli import settings as cli_settings
 from netally.cli.demo import demo
 from netally.cli.operations import export, run
+from netally.cli.pair_browser import pair_browser
 from netally.cli.plain_error import PlainError, in_plain_words
 from netally.cli.replay import replay
 from netally.cli.simulate import simulate
@@ -80,6 +81,7 @@ cli.add_command(demo)
 cli.add_command(run)
 cli.add_command(export)
 cli.add_command(token)
+cli.add_command(pair_browser)
 cli.add_command(fleet.init)
 cli.add_command(fleet.agent)
 cli.add_command(fleet.join)

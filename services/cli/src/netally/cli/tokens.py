@@ -52,7 +52,7 @@ def create(name: str | None, role: str, hosts: str | None, expires_at: int | Non
         order["hosts"] = [part.strip() for part in hosts.split(",") if part.strip()]
     if expires_at is not None:
         order["expires_at"] = expires_at
-    made = _ask("POST", "/api/tokens", order)
+    made = ask("POST", "/api/tokens", order)
     if as_json:
         click.echo(json.dumps(made))
         return
@@ -67,7 +67,7 @@ def create(name: str | None, role: str, hosts: str | None, expires_at: int | Non
 @click.option("--json", "as_json", is_flag=True, help="Print the answer as JSON.")
 def list_tokens(everything: bool, as_json: bool) -> None:
     """Tokens, newest first, without their secrets."""
-    found = _ask("GET", "/api/tokens")["tokens"]
+    found = ask("GET", "/api/tokens")["tokens"]
     if not everything:
         found = [one for one in found if one["state"] == "active"]
     if as_json:
@@ -83,10 +83,10 @@ def list_tokens(everything: bool, as_json: bool) -> None:
 @click.argument("token_id")
 def revoke(token_id: str) -> None:
     """Let a token, and every session opened with it, be of no use any more."""
-    click.echo(_line(_ask("DELETE", f"/api/tokens/{token_id}")))
+    click.echo(_line(ask("DELETE", f"/api/tokens/{token_id}")))
 
 
-def _ask(method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+def ask(method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
     client = ApiClient(cli_settings.load())
     try:
         return client.ask(method, path, body)

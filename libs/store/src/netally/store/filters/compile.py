@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol, TypeAlias
 
-from netally.store.browsers import DIRECTORIES, PROGRAMS
+from netally.contracts.browsers import DIRECTORIES, PROGRAMS
 from netally.store.filters.errors import FilterRefused
 from netally.store.filters.fields import ALL_TIERS, FIELDS, RAW_ONLY, TIER_WORDS, Field, FilterTier, Kind
 from netally.store.filters.tree import And, Comparison, Everything, Filter, Not, Or, Pattern, PortRange, comparisons
@@ -32,7 +32,7 @@ ROWS: Final = {
 }
 """What an amount in a filter is compared with."""
 
-# The same rule as `netally.store.browsers.browser_of`, over the few thousand rows of ``app``.
+# The same rule as `netally.contracts.browsers.browser_of`, over the few thousand rows of ``app``.
 _BROWSER_IDS: Final = r"""
 SELECT id FROM (
     SELECT app.id, coalesce(

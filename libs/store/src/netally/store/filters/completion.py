@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 import msgspec
 from lark.exceptions import UnexpectedInput
 
-from netally.store.browsers import BROWSERS
+from netally.contracts.browsers import BROWSERS
 from netally.store.filters.errors import FilterError
 from netally.store.filters.fields import FIELDS, PATTERN_OPERATORS, Field, Kind
 from netally.store.filters.syntax import MAX_LENGTH, Reader, grammar

@@ -7,7 +7,7 @@ import re
 from decimal import Decimal
 from typing import Final
 
-from netally.store.browsers import BROWSERS
+from netally.contracts.browsers import BROWSERS
 from netally.store.domain_name import stored_form
 from netally.store.filters.errors import FilterError, shown
 from netally.store.filters.fields import PATTERN_OPERATORS, Field, Kind, closest

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from netally.store.browsers import BROWSERS, DIRECTORIES, PROGRAMS, browser_of
+from netally.contracts.browsers import BROWSERS, DIRECTORIES, PROGRAMS, browser_of
 
 
 @pytest.mark.parametrize(
