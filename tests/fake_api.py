@@ -22,6 +22,13 @@ from litestar.response import Stream
 
 from netally.contracts import commands as contract
 from netally.contracts.access import NewToken, TokenOrder, TokenRow, TokensAnswer
+from netally.contracts.browser_sites import (
+    BrowserJoin,
+    BrowserSitesAnswer,
+    DomainSiteAnswer,
+    SiteRow,
+    SiteShare,
+)
 from netally.contracts.command_answers import (
     CommandAnswer,
     CommandEventRow,
@@ -552,6 +559,22 @@ def create_fake(fake: FakeApi) -> Litestar:
     async def browsers(request: Request[Any, Any, Any], number: FromPath[int]) -> BrowsersAnswer:
         return fake_details.browsers(fake, number, fake.meta(length_of(request), now_ms()))
 
+    @get("/api/domains/{number:int}/site")
+    async def domain_site(request: Request[Any, Any, Any], number: FromPath[int]) -> DomainSiteAnswer:
+        third = [SiteShare(3, "cdn.example.net", 3_000_000, 40_000, third_party=True)]
+        loaded = [SiteShare(4, "news.example.org", 900_000, 9_000, third_party=True)]
+        meta = fake.meta(length_of(request), now_ms())
+        return DomainSiteAnswer(number, "example.org", 95, 3_000_000, 40_000, third, loaded, 50_000, 700, meta)
+
+    @get("/api/browsers/sites")
+    async def browser_sites(request: Request[Any, Any, Any]) -> BrowserSitesAnswer:
+        return BrowserSitesAnswer(
+            browsers=[BrowserJoin("web-1", "Firefox", 300, 7_000_000, 90_000, 2_000_000, 10_000)],
+            sites=[SiteRow("web-1", "Firefox", 4, "news.example.org", 300, 7_000_000, 90_000)],
+            others_count=0,
+            meta=fake.meta(length_of(request), now_ms()),
+        )
+
     @get("/api/domains/{number:int}/applications")
     async def own_applications(
         request: Request[Any, Any, Any], number: FromPath[int], limit: FromQuery[int] = 50
@@ -816,7 +839,8 @@ def create_fake(fake: FakeApi) -> Litestar:
         [
             health, bandwidth, timeline, summary, conservation, applications, domains, hosts, live, make_code,
             log_in, log_out, echo, echo_body, application, own_timeline, own_domains, own_hosts, domain, browsers,
-            own_applications, host, own_conservation, heatmap, historical, breakdown, views, complete, config,
+            own_applications, domain_site, browser_sites,
+            host, own_conservation, heatmap, historical, breakdown, views, complete, config,
             commands, order, command, cancel, command_events, download, manifest, who, tokens, make_token, revoke_token,
         ],
         before_request=guard,

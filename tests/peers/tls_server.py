@@ -1,4 +1,5 @@
-"""An HTTPS server with a certificate of its own making: ``GET /N`` answers N bytes. IPv4 and IPv6.
+"""An HTTPS server with a certificate of its own making: ``GET /N`` answers N bytes, ``GET /page/a.test:N,b.test:M``
+a page that loads N bytes of one host and M of another. IPv4 and IPv6.
 
 python -m tests.peers.tls_server 443
 """
@@ -23,6 +24,12 @@ class Bytes(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def do_GET(self) -> None:
+        if self.path.startswith("/page/"):
+            self._send_page(self.path.removeprefix("/page/"))
+            return
+        if not self.path.rsplit("/", 1)[1].isdigit():
+            self.send_error(404)
+            return
         size = int(self.path.rsplit("/", 1)[1] or 0)
         self.send_response(200)
         self.send_header("Content-Length", str(size))
@@ -31,6 +38,15 @@ class Bytes(BaseHTTPRequestHandler):
         while size > 0:
             self.wfile.write(block[:size])
             size -= len(block)
+
+    def _send_page(self, parts: str) -> None:
+        images = "".join(f'<img src="https://{part.replace(":", "/")}">' for part in parts.split(",") if part)
+        page = f"<!doctype html><title>A private title</title><p>{images}</p>".encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "text/html")
+        self.send_header("Content-Length", str(len(page)))
+        self.end_headers()
+        self.wfile.write(page)
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002  (the name the base class gave it)
         return

@@ -23,6 +23,7 @@ from netally.telemetry.logging import configure_logging
 from netally.telemetry.settings import SettingsError, load_settings
 from netally.web.api_client import ApiClient, ApiProblem, open_client
 from netally.web.assets import static_file
+from netally.web.browser_sites import browsers_page
 from netally.web.components import components
 from netally.web.details import application_page, domain_page, host_page
 from netally.web.explore import delete_view, explore_csv, explore_page, save_view
@@ -86,7 +87,8 @@ def create_app(settings: WebSettings | None = None, *, clock: Clock = wall_clock
 
     return Litestar(
         route_handlers=[
-            overview, applications_page, application_page, domains_page, domain_page, hosts_page, host_page,
+            overview, applications_page, application_page, domains_page, domain_page, browsers_page,
+            hosts_page, host_page,
             history_page, explore_page, explore_csv, save_view, delete_view,
             live_page, live_stream, live_tree_stream, login_page, login, logout, appearance,
             operations, settings_page, order_command, command_page, confirm_preview, cancel_command, command_stream,

@@ -10,6 +10,7 @@ import msgspec
 from litestar import Response, get
 from litestar.params import FromPath
 
+from netally.contracts.browser_sites import DomainSiteAnswer
 from netally.contracts.domain_display import display_name
 from netally.contracts.queries import (
     ApplicationAnswer,
@@ -26,6 +27,7 @@ from netally.contracts.queries import (
 )
 from netally.web.api_client import ApiProblem
 from netally.web.asked import Asked, asked_by
+from netally.web.browser_sites import domain_sites
 from netally.web.charts import timeline
 from netally.web.conservation import conservation
 from netally.web.detail_tables import (
@@ -163,7 +165,7 @@ async def domain_page(request: AnyRequest, domain_id: FromPath[int]) -> Response
     condition = f"domain = {quoted(answer.name)}" if answer.name else "domain = none"
     narrowed = joined(asked.filter, condition)
     owner = f"domain under {quoted(answer.registrable)}" if answer.registrable else condition
-    line, browsers, applications, hosts, beside, everything = await api.together(
+    line, browsers, applications, hosts, beside, everything, site = await api.together(
         asyncio.gather(
             settle(_timeline(asked, f"{path}/timeline", split, step=step)),
             settle(asked.read(f"{path}/browsers", BrowsersAnswer)),
@@ -171,6 +173,7 @@ async def domain_page(request: AnyRequest, domain_id: FromPath[int]) -> Response
             settle(asked.read("/api/hosts", HostsAnswer, filter=narrowed)),
             settle(asked.read("/api/domains", DomainsAnswer, group="registrable", limit=2, filter=owner)),
             settle(asked.read("/api/domains", DomainsAnswer, limit=1)),
+            settle(asked.read(f"{path}/site", DomainSiteAnswer)),
         )
     )
     zone, now = asked.visit.zone, asked.visit.now
@@ -194,6 +197,7 @@ async def domain_page(request: AnyRequest, domain_id: FromPath[int]) -> Response
         beside=drawn(beside, DomainsAnswer, lambda found: names_beside(found, answer.name, zone, now)),
         found=found_table(answer.sources, answer.sources_from, answer.meta.start, NAME_EVIDENCE, zone, now),
         share=_share(answer, everything),
+        site=drawn(site, DomainSiteAnswer, domain_sites),
         narrowed=narrowed,
         owner=owner,
         owner_name=display_name(answer.registrable),

@@ -28,6 +28,7 @@ NAVIGATION = (
     Entry("/live", "Live", "l"),
     Entry("/applications", "Applications", "a"),
     Entry("/domains", "Domains", "d"),
+    Entry("/browsers", "Browsers", "b"),
     Entry("/hosts", "Hosts", "h"),
     Entry("/history", "History", "y"),
     Entry("/explore", "Explore", "e"),
