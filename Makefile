@@ -16,7 +16,7 @@ BPF := services/capture/src/netally/capture/ebpf
 BPF_FLAGS := -target bpfel -O2 -Wall -Wextra -Werror -I/usr/include/$(shell uname -m)-linux-gnu
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-test run demo test lint fmt types audit bench bpf docs fuzz screenshots lab accuracy lock clean wheels install
+.PHONY: help setup setup-test run demo test lint fmt types audit bench bpf extension docs fuzz screenshots lab accuracy lock clean wheels install
 
 help: ## List the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -77,6 +77,9 @@ bench: .venv/.test ## Measure throughput, cost and query times; JSON lines go to
 bpf: ## Compile the programs of mode ebpf (Debian's clang-14) into the objects that are shipped
 	@for name in sockets interfaces; do \
 	  clang-14 $(BPF_FLAGS) -c $(BPF)/$$name.bpf.c -o $(BPF)/$$name.bpf.o; done
+
+extension: ## Pack the browser extension for Firefox and for Chromium into extension/dist
+	@$(PYTHON) extension/pack.py extension/dist
 
 docs: .venv/.test ## Write docs/reference.md and the AsyncAPI document anew from the code
 	$(BIN)/cog -r docs/reference.md

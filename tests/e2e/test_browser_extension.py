@@ -103,14 +103,14 @@ def test_the_bytes_of_a_page_are_its_sites_wherever_they_came_from(tmp_path: Pat
                 return any(one["sends_pairs"] for one in machine.api("/api/browser/status")["browsers"])
 
             until(page, is_told, 40)
-            page.goto("https://www.news.example/page/cdn.ads.test:3000000,both.test:200000?secret=2")
+            page.goto("https://www.news.example/page/cdn.ads.test:3000000,both.test:210000?secret=2")
 
             def is_joined() -> bool:
                 found = sites(machine).get("www.news.example", {})
                 return bool(found.get("bytes_in", 0) > 3_000_000 and found.get("seconds", 0) > 0)
 
             until(page, is_joined, 60)
-            until(page, lambda: bool(domain_row(machine, "both.test").get("bytes_in", 0) > 400_000), 30)
+            until(page, lambda: bool(domain_row(machine, "both.test").get("bytes_in", 0) > 410_000), 30)
 
         news = sites(machine)["www.news.example"]
         assert (news["host"], news["browser"]) == ("box.netally.test", "Chromium")

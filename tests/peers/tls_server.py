@@ -40,8 +40,10 @@ class Bytes(BaseHTTPRequestHandler):
             size -= len(block)
 
     def _send_page(self, parts: str) -> None:
-        images = "".join(f'<img src="https://{part.replace(":", "/")}">' for part in parts.split(",") if part)
-        page = f"<!doctype html><title>A private title</title><p>{images}</p>".encode()
+        scripts = "".join(
+            f'<script async src="https://{part.replace(":", "/")}"></script>' for part in parts.split(",") if part
+        )
+        page = f"<!doctype html><title>A private title</title><p>{scripts}</p>".encode()
         self.send_response(200)
         self.send_header("Content-Type", "text/html")
         self.send_header("Content-Length", str(len(page)))
