@@ -16,8 +16,8 @@ from netally.api.parameters import From, Hosts, Range, To, Zone
 from netally.api.problems import BAD_PARAMETER, UNAUTHORIZED, ProblemError
 from netally.api.reading import Asking, Clock, Reading, asked_range, open_reading, parse_zone
 from netally.api.visible import VisibleHosts
+from netally.contracts.browsers import browser_of
 from netally.contracts.queries import CompletionOffer, CompletionsAnswer
-from netally.store.browsers import browser_of
 from netally.store.filters.canonical import format_filter
 from netally.store.filters.compile import like_escaped
 from netally.store.filters.completion import complete
