@@ -1,0 +1,136 @@
+"""The real extension in Chromium on a machine of its own: which site caused which bytes, on the API and the pages."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+import sys
+import time
+import urllib.parse
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import BrowserContext, Page, sync_playwright
+
+from tests.e2e.test_packet_to_page import Machine, machine_and_world
+from tests.namespaces import REPOSITORY
+
+pytestmark = [pytest.mark.root, pytest.mark.alone, pytest.mark.timeout(300)]
+
+NETALLY = Path(sys.executable).parent / "netally"
+FLAGS = [
+    "--headless=new", "--no-sandbox", "--ignore-certificate-errors", "--disable-quic", "--no-first-run",
+    "--disable-background-networking", "--disable-component-update",
+]  # fmt: skip
+
+
+def allowed_extension(directory: Path) -> Path:
+    """The extension as it is, but allowed what a person would be asked for: nobody can click there without a screen."""
+    copied = directory / "extension"
+    shutil.copytree(REPOSITORY / "extension", copied)
+    manifest = json.loads((copied / "manifest.json").read_text())
+    manifest["permissions"] += manifest.pop("optional_permissions")
+    manifest["host_permissions"] = manifest.pop("optional_host_permissions")
+    (copied / "manifest.json").write_text(json.dumps(manifest))
+    return copied
+
+
+@contextlib.contextmanager
+def chromium_in(machine: Machine, directory: Path) -> Iterator[BrowserContext]:
+    extension = allowed_extension(directory)
+    start = directory / "chromium"
+    start.write_text(f'#!/bin/sh\nexec ip netns exec {machine.namespace.name} /usr/bin/chromium "$@"\n')
+    start.chmod(0o755)
+    with sync_playwright() as playwright:
+        context = playwright.chromium.launch_persistent_context(
+            str(directory / "profile"),
+            executable_path=start,
+            headless=False,
+            ignore_https_errors=True,
+            ignore_default_args=["--disable-extensions"],
+            args=[*FLAGS, f"--load-extension={extension}", f"--disable-extensions-except={extension}"],
+        )
+        try:
+            yield context
+        finally:
+            context.close()
+
+
+def pair(machine: Machine, context: BrowserContext) -> None:
+    code = machine.namespace.run("env", f"NETALLY_DATA_DIR={machine.data_dir}", NETALLY, "pair-browser",
+                                 "--host", "box.netally.test").strip()  # fmt: skip
+    worker = context.service_workers[0] if context.service_workers else context.wait_for_event("serviceworker")
+    page = context.new_page()
+    page.goto(worker.url.replace("background.js", "options.html"))
+    page.get_by_label("Hub").fill("http://127.0.0.1:7500")
+    page.get_by_label("Pairing code").fill(code)
+    page.get_by_label("Also count").check()
+    page.get_by_role("button", name="Save").click()
+    page.get_by_text("Paired with host box.netally.test").wait_for()
+    page.close()
+
+
+def until(page: Page, condition: Callable[[], bool], within: float) -> None:
+    """Wait for it while the browser goes on: its driver has the event loop of this thread."""
+    deadline = time.monotonic() + within
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come in time"
+        page.wait_for_timeout(500)
+
+
+def sites(machine: Machine) -> dict[str, Any]:
+    return {row["site"]: row for row in machine.api("/api/browsers/sites?range=15m")["sites"]}
+
+
+def domain_row(machine: Machine, name: str) -> dict[str, Any]:
+    query = urllib.parse.urlencode({"range": "15m", "filter": f"domain = {name}"})
+    rows = machine.api(f"/api/domains?{query}")["domains"]
+    return rows[0] if rows else {}
+
+
+def test_the_bytes_of_a_page_are_its_sites_wherever_they_came_from(tmp_path: Path) -> None:
+    with machine_and_world() as (machine, _world):
+        machine.start()
+        with chromium_in(machine, tmp_path) as context:
+            pair(machine, context)
+            page = context.new_page()
+            page.goto("https://www.shop.example/page/both.test:200000?secret=1")
+
+            def is_told() -> bool:
+                return any(one["sends_pairs"] for one in machine.api("/api/browser/status")["browsers"])
+
+            until(page, is_told, 40)
+            page.goto("https://www.news.example/page/cdn.ads.test:3000000,both.test:210000?secret=2")
+
+            def is_joined() -> bool:
+                found = sites(machine).get("www.news.example", {})
+                return bool(found.get("bytes_in", 0) > 3_000_000 and found.get("seconds", 0) > 0)
+
+            until(page, is_joined, 60)
+            until(page, lambda: bool(domain_row(machine, "both.test").get("bytes_in", 0) > 0), 30)
+
+        news = sites(machine)["www.news.example"]
+        assert (news["host"], news["browser"]) == ("box.netally.test", "Chromium")
+        site = machine.api(f"/api/domains/{news['id']}/site?range=15m")
+        third = {one["name"]: one for one in site["hosts"]}["cdn.ads.test"]
+        assert third["third_party"]
+        ads = domain_row(machine, "cdn.ads.test")
+        assert (third["bytes_in"], third["bytes_out"]) == (ads["bytes_in"], ads["bytes_out"])
+        # Both sites asked for it within two minutes: it is nobody's, and told as such.
+        both = domain_row(machine, "both.test")
+        of_both = machine.api(f"/api/domains/{both['id']}/site?range=15m")
+        assert of_both["unjoined_bytes_in"] > 0
+        assert "www.news.example" not in [one["name"] for one in of_both["sites"]]
+        (joined,) = machine.api("/api/browsers/sites?range=15m")["browsers"]
+        everything = machine.api("/api/browsers?range=15m")["browsers"][0]
+        assert joined["joined_bytes_in"] + joined["unjoined_bytes_in"] == everything["bytes_in"]
+        for path in ("/browsers?range=15m", f"/domains/{news['id']}?range=15m"):
+            html = machine.page(path)
+            assert "www.news.example" in html
+            assert "cdn.ads.test" in html or path.startswith("/browsers")
+            assert "secret" not in html
+            assert "private title" not in html
+        machine.stop()
