@@ -1,4 +1,4 @@
-"""A command ordered by each of the four ways: a raw client of the bus, the API, `netally`, the operations page.
+"""A command ordered by each of the four ways: a raw client of the bus, the API, `netally`, its page.
 
 Every way takes a command's name and arguments and gives its end: state, message, result.
 """
@@ -22,6 +22,7 @@ import nats
 from playwright.sync_api import Locator, Page, expect
 
 from netally.contracts.flow import FlowsObserved
+from netally.web.operations import SET_BY_HAND
 from tests.aggregator_process import publish
 from tests.netally_up import NETALLY, Up
 from tests.ordering import Orders
@@ -127,7 +128,7 @@ class Stack:
         return found
 
     def by_page(self, name: str, arguments: dict[str, Any]) -> dict[str, Any]:
-        self.page.goto("/operations")
+        self.page.goto("/settings" if name in SET_BY_HAND else "/operations")
         form = self.page.locator(f"form[action='/operations/{name}']")
         values = dict(arguments)
         if name in ("pause", "resume", "set-interval"):

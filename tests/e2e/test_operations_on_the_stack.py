@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Iterator
+from io import BytesIO
 from typing import Any
 
+import pyarrow.parquet
 import pytest
 from playwright.sync_api import expect, sync_playwright
 from selectolax.lexbor import LexborHTMLParser
@@ -215,6 +217,15 @@ def test_export_holds_the_rows(stack: Stack, way: str) -> None:
     (row,) = (dict(zip(header.split(","), line.split(","), strict=True)) for line in lines)
     assert (row["host"], row["domain"], row["bytes_in"], row["bytes_out"]) == (
         "history.example", "example.org", "1500", "300"
+    )  # fmt: skip
+
+
+def test_an_export_downloads_by_a_click_and_opens_in_pyarrow(stack: Stack) -> None:
+    start = days_ago(3)
+    file = stack.export("page", {"from": start, "to": start + HOUR, "tier": "raw", "format": "parquet"})
+    (row,) = pyarrow.parquet.read_table(BytesIO(file)).to_pylist()
+    assert (row["host"], row["domain"], row["bytes_in"], row["bytes_out"]) == (
+        "history.example", "example.org", 1500, 300
     )  # fmt: skip
 
 

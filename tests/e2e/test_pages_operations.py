@@ -131,7 +131,7 @@ def test_the_page_follows_what_runs(desk: Reading) -> None:  # noqa: F811
 
 
 def test_pausing_a_host_shows_before_and_after(desk: Reading) -> None:  # noqa: F811
-    page = desk.open("/operations")
+    page = desk.open("/settings")
     page.get_by_role("button", name="Pause nas-01").click()
     expect(page.get_by_role("row", name=re.compile("nas-01"))).to_contain_text("capturingpausedfollowed")
 

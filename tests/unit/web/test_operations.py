@@ -10,7 +10,7 @@ from selectolax.lexbor import LexborHTMLParser, LexborNode
 
 from netally.contracts.command_answers import CommandOrder, CommandRow, HostConfig, RetentionBody
 from netally.contracts.commands import COMMANDS
-from netally.web.operations import host_line
+from netally.web.operations import SET_BY_HAND, host_line
 from tests.fake_api import EXPORTED, FakeApi, now_ms
 from tests.services import wait_until
 from tests.unit.web.conftest import Site
@@ -27,10 +27,14 @@ def page(site: Site, path: str = "/operations") -> LexborHTMLParser:
     return LexborHTMLParser(site.html(path))
 
 
+def page_of(site: Site, form: str) -> LexborHTMLParser:
+    """The page that has the form."""
+    return page(site, "/settings" if form in SET_BY_HAND else "/operations")
+
+
 def send(site: Site, form: str, **fields: str) -> httpx.Response:
     """Post a form with all that it has on the page, and other values for some fields."""
-    tree = page(site)
-    found = tree.css(f'form[action="/operations/{form}"]')[0]
+    found = page_of(site, form).css(f'form[action="/operations/{form}"]')[0]
     values = {
         name: node.attributes.get("value") or ""
         for node in found.css("input[name]")
@@ -57,7 +61,13 @@ def text(node: LexborNode) -> str:
 
 
 def test_there_is_a_form_for_every_command_and_none_without_effect(site: Site) -> None:
-    actions = {form.attributes["action"] or "" for form in page(site).css("form[method=post]")}
+    by_page = [
+        {form.attributes["action"] or "" for form in page(site, path).css("main form[method=post]")}
+        for path in ("/operations", "/settings")
+    ]
+    # One place for each.
+    assert not by_page[0] & by_page[1]
+    actions = by_page[0] | by_page[1]
     assert {f"/operations/{name}" for name in COMMANDS} - {
         "/operations/cancel",
         "/operations/save-view",
@@ -229,7 +239,8 @@ def test_an_export_is_downloaded_from_its_page(site: Site) -> None:
 
 def test_a_host_is_paused_set_and_resumed_by_its_name(site: Site) -> None:
     site.fake.paused, site.fake.lagging = ["lap-03"], ["nas-01"]
-    hosts = {row.css("th")[0].text(): text(row) for row in page(site).css("[aria-labelledby=o-hosts] tbody tr")}
+    rows = page_of(site, "pause").css("[aria-labelledby=o-hosts] tbody tr")
+    hosts = {row.css("th")[0].text(): text(row) for row in rows}
     assert len(hosts) == 4
     paused = next(words for name, words in hosts.items() if "lap-03" in name)
     assert "paused" in paused
@@ -267,19 +278,28 @@ def test_the_ledger_is_newest_first_paged_and_filtered(site: Site) -> None:
 
 def test_the_first_visit_says_what_there_will_be(site: Site) -> None:
     site.fake.hosts, site.fake.retention = [], None
-    words = text(one(page(site), "main"))
+    words = " ".join(text(one(page(site, path), "main")) for path in ("/operations", "/settings"))
     for said in ("No command was ever given.", "No host has reported yet.", "aggregator's own defaults count"):
         assert said in words
 
 
-@pytest.mark.parametrize("path", ["/api/config", "/api/commands"])
-def test_a_part_that_cannot_be_read_does_not_take_the_page_with_it(site: Site, path: str) -> None:
-    site.fake.broken = {path: 503}
-    tree = page(site)
-    assert "The database did not answer within 5 s." in text(one(tree, "main"))
-    assert tree.css('form[action="/operations/export"]')
-    site.fake.broken = {"/api/config": 503, "/api/commands": 503}
-    site.html("/operations", status=503)
+@pytest.mark.parametrize(
+    ("path", "broken", "form"),
+    [
+        ("/operations", "/api/commands", "export"),
+        ("/settings", "/api/config", "set-retention"),
+        ("/settings", "/api/commands", "set-log-level"),
+    ],
+)
+def test_a_part_that_cannot_be_read_does_not_take_the_page_with_it(
+    site: Site, path: str, broken: str, form: str
+) -> None:
+    site.fake.broken = {broken: 503}
+    tree = page(site, path)
+    told = "The database did not answer within 5 s." in text(one(tree, "main"))
+    # Settings show nothing of the ledger but what came of the last order.
+    assert told == ((path, broken) != ("/settings", "/api/commands"))
+    assert tree.css(f'form[action="/operations/{form}"]')
 
 
 def test_forms_of_other_sites_are_refused(site: Site) -> None:
@@ -341,13 +361,11 @@ def test_the_settings_page_has_what_is_set_by_hand(site: Site) -> None:
         "appearance", "set-retention", "set-log-level", "set-config", "set-naming-rules", "set-interval", "pause",
         "resume",
     }  # fmt: skip
-    commands = [form for form in tree.css("main form[method=post]") if form.attributes["action"] != "/appearance"]
-    assert all(form.css('input[name=back][value="/settings"]') for form in commands)
+    assert {name.rpartition("/")[2] for name in actions} - {"appearance"} == SET_BY_HAND
 
 
 def test_a_refused_setting_comes_back_to_the_settings_page(site: Site) -> None:
-    fields = {"back": "/settings", "raw": "none"}
-    answer = site.client.post("/operations/set-retention", data=fields)
+    answer = site.client.post("/operations/set-retention", data={"raw": "none"})
     assert answer.status_code == 400
     tree = LexborHTMLParser(answer.text)
     assert one(tree, "h1").text() == "Settings"
@@ -357,7 +375,7 @@ def test_a_refused_setting_comes_back_to_the_settings_page(site: Site) -> None:
 
 def test_a_role_that_may_not_is_told_so_beside_the_form(site: Site) -> None:
     site.fake.refuses_orders = 403
-    answer = site.client.post("/operations/pause", data={"back": "/settings", "hosts": "nas-01"})
+    answer = site.client.post("/operations/pause", data={"hosts": "nas-01"})
     assert answer.status_code == 403
     assert "Nothing was done." in one(LexborHTMLParser(answer.text), "[role=alert]").text()
 

@@ -1,4 +1,4 @@
-"""The operations page (every command as a form, and the ledger), the settings page, and a command's own page."""
+"""The operations page (what is done at once, and the ledger), the settings page, and a command's own page."""
 
 from __future__ import annotations
 
@@ -56,6 +56,10 @@ ORDER_SECONDS = 2.0
 LEDGER_ROWS = 25
 RECENT_ROWS = 200
 """How far back the last command of each kind is looked for."""
+SET_BY_HAND = frozenset(
+    ("set-retention", "set-log-level", "set-config", "set-naming-rules", "set-interval", "pause", "resume")
+)
+"""Ordered on the settings page; all other commands on the operations page."""
 INTERVALS = (1, 2, 3, 4, 5, 6, 10, 12, 15, 20, 30, 60)
 LEVELS = ("debug", "info", "warning", "error")
 IDENTITY = re.compile("[0-9a-f]{32}")
@@ -105,28 +109,22 @@ async def _page(visit: Visit, refused: Refusal | None = None, status: int = 200)
     state = query.get("state", "") if query.get("state") in dict(STATE_FILTERS) else ""
     before = query.get("before", "")[:60]
     api, reader = visit.api, visit.reader
-    ledger, recent, config = await api.together(
+    ledger, recent = await api.together(
         asyncio.gather(
             settle(api.commands(reader, limit=LEDGER_ROWS, before=before, name=name, state=state)),
             settle(api.commands(reader, limit=RECENT_ROWS)),
-            settle(api.config(reader)),
         )
     )
-    if isinstance(recent, ApiProblem) and isinstance(config, ApiProblem):
-        raise recent
     await visit.know_role()
-    context = _commanded(visit, recent, config)
-    last = context["last"]
+    context = _commanded(visit, _latest(recent))
     return visit.page(
         "operations.html.j2",
         "Operations",
         status=status,
         refused=refused,
-        back="",
         counts=_counts(recent),
-        active=any(row.active for row in last.values()) or _any_active(ledger),
+        active=any(row.active for row in context["last"].values()) or _any_active(ledger),
         ledger=_ledger(visit, ledger, name, state, before),
-        costs=_costs(recent.commands if isinstance(recent, CommandsAnswer) else []),
         tiers=TIER_WORDS,
         caches=CACHE_WORDS,
         formats=FORMAT_WORDS,
@@ -135,19 +133,13 @@ async def _page(visit: Visit, refused: Refusal | None = None, status: int = 200)
     )
 
 
-def _commanded(visit: Visit, recent: CommandsAnswer | ApiProblem, config: ConfigAnswer | ApiProblem) -> dict[str, Any]:
-    """What the forms of ``_settings.html.j2`` need, and how the last command of each kind stands."""
-    latest = _latest(recent.commands if isinstance(recent, CommandsAnswer) else [])
+def _commanded(visit: Visit, latest: dict[str, CommandRow]) -> dict[str, Any]:
+    """What forms of commands need, and how the last command of each kind stands."""
     return {
         "key": secrets.token_hex(8),
         "zone": visit.zone.key,
         "unmanned": any(row.state == "waiting" for row in latest.values()),
         "last": {command: ledger_row(row, visit.zone, visit.now) for command, row in latest.items()},
-        "fleet": _fleet(visit, latest),
-        "config": _config(config),
-        "hosts": [host_line(host) for host in config.hosts] if isinstance(config, ConfigAnswer) else [],
-        "intervals": INTERVALS,
-        "levels": LEVELS,
     }
 
 
@@ -164,14 +156,14 @@ async def _settings(visit: Visit, refused: Refusal | None = None, status: int = 
     )
     await visit.know_role()
     cookies = visit.request.cookies
+    latest = _latest(recent)
     rows = recent.commands if isinstance(recent, CommandsAnswer) else []
     return visit.page(
         "settings.html.j2",
         "Settings",
         status=status,
         refused=refused,
-        back="/settings",
-        costs=_costs_now(rows, config.retention) if isinstance(config, ConfigAnswer) else None,
+        costs=_costs(rows, config.retention) if isinstance(config, ConfigAnswer) else None,
         units=UNITS,
         unit="bytes" if STYLE.get().rates_in_bytes else "bits",
         locales=LOCALES,
@@ -179,11 +171,16 @@ async def _settings(visit: Visit, refused: Refusal | None = None, status: int = 
         locale_found=locale_of(visit.request.headers.get("accept-language", "")),
         zones=ZONES,
         zone_chosen=visit.zone.key if find_zone(cookies.get("zone", "").replace("%2F", "/")) else "automatic",
-        **_commanded(visit, recent, config),
+        fleet=_fleet(visit, latest),
+        config=_config(config),
+        hosts=[host_line(host) for host in config.hosts] if isinstance(config, ConfigAnswer) else [],
+        intervals=INTERVALS,
+        levels=LEVELS,
+        **_commanded(visit, latest),
     )
 
 
-def _costs_now(rows: Sequence[CommandRow], retention: RetentionBody | None) -> Detail | None:
+def _costs(rows: Sequence[CommandRow], retention: RetentionBody | None) -> Detail | None:
     """What the retention in force costs, at the rate that the newest preview or change of it measured."""
     for row in rows:
         if row.name == "set-retention" and row.state == "succeeded" and retention and (found := costs(row, retention)):
@@ -191,8 +188,9 @@ def _costs_now(rows: Sequence[CommandRow], retention: RetentionBody | None) -> D
     return None
 
 
-def _latest(rows: Sequence[CommandRow]) -> dict[str, CommandRow]:
+def _latest(recent: CommandsAnswer | ApiProblem) -> dict[str, CommandRow]:
     """The newest command of each name; one that is not over before all others."""
+    rows = recent.commands if isinstance(recent, CommandsAnswer) else []
     found: dict[str, CommandRow] = {}
     for row in sorted(rows, key=lambda row: (row.state in FINAL_STATES, -row.issued_at)):
         found.setdefault(row.name, row)
@@ -214,14 +212,6 @@ def _counts(recent: CommandsAnswer | ApiProblem) -> list[tuple[str, int]]:
 
 def _any_active(ledger: CommandsAnswer | ApiProblem) -> bool:
     return isinstance(ledger, CommandsAnswer) and any(row.state not in FINAL_STATES for row in ledger.commands)
-
-
-def _costs(rows: Sequence[CommandRow]) -> Detail | None:
-    """What the retention costs, by the newest command that carried out a change of it."""
-    for row in rows:
-        if row.name == "set-retention" and row.state == "succeeded" and not row.dry_run:
-            return costs(row)
-    return None
 
 
 class Ledger(msgspec.Struct, frozen=True):
@@ -267,7 +257,7 @@ async def order_command(request: AnyRequest, name: FromPath[str], data: Form) ->
     if name not in FORMS:
         raise NotFoundException
     fields = {key[:40]: value[:2000] for key, value in data.items()}
-    show = _settings if fields.get("back") == "/settings" else _page
+    show = _settings if name in SET_BY_HAND else _page
     try:
         wanted = order(name, fields, visit.zone)
     except FormError as error:
