@@ -36,7 +36,7 @@ def test_the_list_of_keys_opens_and_closes(desk: Reading) -> None:  # noqa: F811
 
 
 def test_arrows_walk_through_a_table(desk: Reading) -> None:  # noqa: F811
-    page = desk.open("/operations")
+    page = desk.open("/settings")
     page.keyboard.press("t")
     row = "document.activeElement.closest('tr')?.rowIndex"
     assert page.evaluate(row) == 1
