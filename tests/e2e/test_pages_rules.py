@@ -97,6 +97,8 @@ CASES = [
     Case("/operations"),
     Case("/settings"),
     Case("/settings", nothing_yet),
+    Case("/tokens"),
+    Case("/browsers"),
     Case("/_components"),
     Case("/login"),
     Case("/no-such-page", status=404),
