@@ -12,6 +12,7 @@ import pytest
 
 from netally.aggregator.maintenance import Maintenance
 from netally.store import retention
+from netally.store.partitions import DayPartitions
 from netally.store.retention import Ages
 from netally.store.rollups import exclusive, outstanding, refresh_outstanding
 from netally.store.tiers import DAY, HOUR, MINUTE, SECOND
@@ -195,3 +196,16 @@ async def test_dropping_does_not_hold_up_ingest_behind_a_long_query(postgres_dat
         assert await maintenance.turn(pool)
         assert await pool.fetchval("SELECT tier_oldest('raw')") > NOW - 4 * DAY
         assert await differences(pool, history) == {}
+
+
+@pytest.mark.parametrize("hidden", ["nestloop", "hashjoin", "mergejoin", "indexscan", "none"])
+async def test_parts_are_found_by_whatever_plan(postgres_databases: HistoryDatabases, hidden: str) -> None:
+    """Indexes of partitions are in the same catalogue, and their names hold no date."""
+    async with postgres_databases.pool() as pool:
+        days = DayPartitions(pool, "postgresql")
+        await days.ensure({NOW // DAY - 2, NOW // DAY})
+        async with pool.acquire() as connection, connection.transaction():
+            if hidden != "none":
+                await connection.execute(f"SET LOCAL enable_{hidden} = off; SET LOCAL join_collapse_limit = 1")
+            found = await connection.fetch("SELECT relation FROM tier_part WHERE upper <= $1", NOW - DAY)
+            assert {row["relation"] for row in found} >= {"flow"}
