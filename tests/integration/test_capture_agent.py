@@ -390,23 +390,24 @@ def test_servers_that_share_sockets_and_ports() -> None:
 
 
 @pytest.mark.alone
-def test_short_questions_to_dns_get_their_process() -> None:
-    questions = 40
+@pytest.mark.parametrize(("mode", "questions"), [("", 40), ("packets", 100)])
+def test_short_questions_to_dns_get_their_process(mode: str, questions: int) -> None:
     program = "import socket, sys\nsocket.getaddrinfo('files.netally.test', 80, socket.AF_INET, socket.SOCK_DGRAM)\n"
     with box() as machine:
-        machine.start_agent()
+        machine.start_agent(NETALLY_CAPTURE_MODE=mode)
         script = machine.directory / "ask.py"
         script.write_text(program)
         loop = f"for i in $(seq {questions}); do {sys.executable} -S -E {script}; done"
         machine.here.run("sh", "-c", loop, timeout=60)
+        state = machine.ask("agent")[0]
         machine.stop_agent()
         rows = records(machine.batches(), server_port=53, protocol=17)
-    named = [row for row in rows if row["app"] == "ask.py (python3)"]
     # Of a process that is ending its arguments are gone before its sockets are.
     assert {row["app"] for row in rows} <= {"ask.py (python3)", "python3", "python", ""}
-
-    # A socket of a millisecond: how many are caught depends on how soon the agent gets a turn.
-    assert total(named, "connections") >= 0.1 * questions
+    owned = total([row for row in rows if row["app"]], "connections")
+    # Mode ebpf knows a socket's program from its opening. Packets come after the fact: which sockets of a millisecond
+    # are still there then is chance, 3 to 45 of 100 where this was written.
+    assert owned >= (questions if state["mode"] == "ebpf" else 1)
 
 
 def test_programs_in_containers_get_their_flows_counted_once_at_the_uplink() -> None:
