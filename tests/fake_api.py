@@ -863,6 +863,8 @@ def serve(app: Any, port: int = 0) -> Iterator[str]:
         timeout_graceful_shutdown=1,
         proxy_headers=False,
         http="httptools",
+        # uvloop's loops of other tests in this process are cleared up wherever the collector runs.
+        loop="asyncio",
     )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, daemon=True)
