@@ -3,11 +3,12 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from netally.api import metrics
+from netally.api import live_feed, metrics
 from netally.api.live import LiveTraffic
 from netally.api.live_feed import BEHIND, MOST_VIEWS, RING, LiveFeed
 from netally.api.live_view import EVERYTHING, look
@@ -138,7 +139,8 @@ async def test_it_publishes_once_a_second_whatever_the_timer_does(monkeypatch: p
         except StopIteration:
             raise asyncio.CancelledError from None
 
-    monkeypatch.setattr(asyncio, "sleep", sleep)
+    # The feed's alone: servers in other threads of this process sleep as well.
+    monkeypatch.setattr(live_feed, "asyncio", SimpleNamespace(**{**vars(asyncio), "sleep": sleep}))
     feed = LiveFeed(LiveTraffic(), clock)
     with pytest.raises(asyncio.CancelledError):
         await feed.run()
