@@ -42,4 +42,4 @@ def pack(directory: Path) -> list[Path]:
 
 if __name__ == "__main__":
     for packed in pack(Path(sys.argv[1])):
-        print(packed)  # noqa: T201  (its output)
+        sys.stdout.write(f"{packed}\n")

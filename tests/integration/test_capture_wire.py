@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections.abc import Iterator
 
@@ -9,7 +10,7 @@ import pytest
 
 from netally.contracts.codes import Cause
 from tests.capture_box import UDP_HEADERS, Box, box, records, total
-from tests.namespaces import ip
+from tests.namespaces import Namespace, ip
 from tests.services import wait_until
 
 pytestmark = [pytest.mark.root, pytest.mark.timeout(120)]
@@ -47,6 +48,19 @@ with socket.socket(type=socket.SOCK_DGRAM) as client:
 """
 
 
+@contextlib.contextmanager
+def refusing(namespace: Namespace, source: str) -> Iterator[None]:
+    """The namespace drops what comes from ``source``, also to itself: the rule goes before that of the local table."""
+    at = ("-n", namespace.name, "rule")
+    ip(*at, "add", "pref", "20", "lookup", "local")
+    ip(*at, "del", "pref", "0")
+    ip(*at, "add", "pref", "10", "from", source, "blackhole")
+    try:
+        yield
+    finally:
+        ip(*at, "del", "pref", "10")
+
+
 @pytest.fixture(scope="module")
 def machine() -> Iterator[Box]:
     with box() as made:
@@ -61,13 +75,11 @@ def test_segments_sent_again_count_again(machine: Box) -> None:
     machine.start_agent()
     # From here on the world hears nothing for a while: what is sent then is lost behind the agent, and sent again.
     world.run("sysctl", "-q", "-w", "net.ipv4.ip_early_demux=0")
-    deaf = ("-n", world.name, "rule", "add", "from", here.ipv4, "blackhole")
     sender = here.start(sys.executable, "-c", SENDER, world.ipv4, machine.directory / "enough")
     assert sender.stdout is not None
     assert sender.stdout.readline() == "under way\n"
-    ip(*deaf)
-    wait_until(lambda: "retrans:" in here.run("ss", "-tino", "dst", world.ipv4))
-    ip(*(word if word != "add" else "del" for word in deaf))
+    with refusing(world, here.ipv4):
+        wait_until(lambda: "retrans:" in here.run("ss", "-tino", "dst", world.ipv4))
     (machine.directory / "enough").touch()
     payload, segments, sent, again = (int(word) for word in sender.stdout.readline().split())
     machine.stop_agent()
@@ -83,11 +95,12 @@ def test_segments_sent_again_count_again(machine: Box) -> None:
 def test_packets_that_the_machine_refuses_are_counted_as_they_arrived(machine: Box) -> None:
     here, world = machine.here, machine.world
     machine.start_agent()
-    ip("-n", here.name, "rule", "add", "from", world.ipv4, "blackhole")
-    before = here.counters()
-    world.run(sys.executable, "-c", DATAGRAMS, here.ipv4)
-    carried = here.counters()["rx_bytes"] - before["rx_bytes"]
-    ip("-n", here.name, "rule", "del", "from", world.ipv4, "blackhole")
+    # So that each knows the other's hardware address: who is refused is not told it either.
+    world.run("curl", "--silent", "--max-time", "1", f"http://{here.ipv4}:9/", check=False)
+    with refusing(here, world.ipv4):
+        before = here.counters()
+        world.run(sys.executable, "-c", DATAGRAMS, here.ipv4)
+        carried = here.counters()["rx_bytes"] - before["rx_bytes"]
     machine.stop_agent()
     batches = [batch for batch in machine.batches() if records([batch], server_port=9700)]
     rows = records(batches, server_port=9700)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pytest
 
 from netally.capture.dissector import TCP, UDP, Packet
 from netally.capture.flow_records import UNKNOWN_APP, Records, make_records, split
@@ -183,6 +184,13 @@ def test_causes() -> None:
         Cause.KERNEL: 8,
         Cause.FORWARDED: 16,
     }
+
+
+@pytest.mark.parametrize(("nobody", "group"), [("0.0.0.0", "255.255.255.255"), ("::", "ff02::1:ff00:1")])
+def test_who_has_no_address_yet_is_not_passed_on(nobody: str, group: str) -> None:
+    wire = Wire()
+    wire.send(src=packed(nobody), dst=packed(group), protocol=58, src_port=0, dst_port=0, size=72)
+    assert [cause for _, cause in wire.records().causes] == [Cause.KERNEL]
 
 
 def test_merged_flows_are_counted_without_names() -> None:

@@ -88,6 +88,20 @@ def connect(server: socket.socket, count: int) -> None:
     subprocess.run([sys.executable, "-c", CONNECT, str(server.getsockname()[1]), str(count)], check=True)
 
 
+@pytest.mark.parametrize(
+    ("address", "stays"),
+    [
+        ("0.0.0.0", True), ("169.254.3.4", True), ("224.0.0.251", True), ("255.255.255.255", True),
+        ("10.8.0.2", False), ("239.1.2.3", False), ("224.0.1.1", False),
+        ("::", True), ("fe80::1", True), ("febf::1", True), ("ff02::1:ff00:1", True), ("ff01::1", True),
+        ("fec0::1", False), ("fd08::2", False), ("ff05::2", False), ("::1:2", False),
+    ],
+)  # fmt: skip
+def test_what_no_router_passes_on_stays_on_its_link(address: str, stays: bool) -> None:
+    packed = socket.inet_pton(socket.AF_INET6 if ":" in address else socket.AF_INET, address)
+    assert source_module._stays_on_link(packed) is stays
+
+
 async def test_every_connection_has_its_program_though_it_is_gone(counted: Counted | None) -> None:
     if counted is None:
         return

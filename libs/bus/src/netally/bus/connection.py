@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from nats.aio.client import Client
 
-from netally.bus.credentials import BusAccess
+from netally.bus.credentials import PLAIN, BusAccess
 
 State = Callable[[str | None], None]
 """Called with the reason when the bus is away, with None when it is back."""
@@ -18,7 +18,7 @@ def location(url: str) -> str:
     return ", ".join(urlsplit(one.strip()).netloc.rpartition("@")[2] for one in url.split(","))
 
 
-async def connect(url: str, name: str, state: State, access: BusAccess = BusAccess()) -> Client:  # noqa: B008  (immutable)
+async def connect(url: str, name: str, state: State, access: BusAccess = PLAIN) -> Client:
     """Connect and stay connected; returns at the first success, however long that takes.
 
     ``url`` may name several servers, separated by commas. ``name`` is shown by the server's monitoring.

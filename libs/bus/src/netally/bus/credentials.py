@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ssl
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import msgspec
 import nkeys
@@ -55,6 +55,10 @@ class BusAccess(NamedTuple):
         if self.tls is not None:
             options["tls"] = self.tls
         return options
+
+
+PLAIN: Final = BusAccess()
+"""For a server on this machine: a password in its URL, no TLS."""
 
 
 def read_access(credentials: BusSettings, inbox: str) -> BusAccess:

@@ -158,63 +158,21 @@ def consumer_configs(ack_wait: float = ACK_WAIT) -> list[tuple[str, ConsumerConf
     """(stream, wanted configuration) of each durable consumer. Redelivery is without limit: what cannot be stored for
     now is tried again until it can; what never can goes to DEADLETTERS by the reader's own decision.
     """
+    # Commands in order, one by one: each is acknowledged once it is in the ledger, which takes milliseconds.
+    most_in_hand = {FLOWS: 2_000, AGENTS: 2_000, ACCESS: 2_000, TABS: 2_000, COMMANDS: 1}
     return [
         (
-            FLOWS,
+            stream,
             ConsumerConfig(
                 durable_name=AGGREGATOR,
                 ack_policy=AckPolicy.EXPLICIT,
                 deliver_policy=DeliverPolicy.ALL,
                 ack_wait=ack_wait,
                 max_deliver=-1,
-                max_ack_pending=2_000,
+                max_ack_pending=most,
             ),
-        ),
-        (
-            AGENTS,
-            ConsumerConfig(
-                durable_name=AGGREGATOR,
-                ack_policy=AckPolicy.EXPLICIT,
-                deliver_policy=DeliverPolicy.ALL,
-                ack_wait=ack_wait,
-                max_deliver=-1,
-                max_ack_pending=2_000,
-            ),
-        ),
-        (
-            ACCESS,
-            ConsumerConfig(
-                durable_name=AGGREGATOR,
-                ack_policy=AckPolicy.EXPLICIT,
-                deliver_policy=DeliverPolicy.ALL,
-                ack_wait=ack_wait,
-                max_deliver=-1,
-                max_ack_pending=2_000,
-            ),
-        ),
-        (
-            TABS,
-            ConsumerConfig(
-                durable_name=AGGREGATOR,
-                ack_policy=AckPolicy.EXPLICIT,
-                deliver_policy=DeliverPolicy.ALL,
-                ack_wait=ack_wait,
-                max_deliver=-1,
-                max_ack_pending=2_000,
-            ),
-        ),
-        (
-            COMMANDS,
-            ConsumerConfig(
-                durable_name=AGGREGATOR,
-                ack_policy=AckPolicy.EXPLICIT,
-                deliver_policy=DeliverPolicy.ALL,
-                ack_wait=ack_wait,
-                max_deliver=-1,
-                # In order, one by one: each is acknowledged once it is in the ledger, which takes milliseconds.
-                max_ack_pending=1,
-            ),
-        ),
+        )
+        for stream, most in most_in_hand.items()
     ]
 
 

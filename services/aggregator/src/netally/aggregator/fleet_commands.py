@@ -13,14 +13,12 @@ from collections.abc import Callable, Collection
 import asyncpg
 import msgspec
 from nats.aio.client import Client
-from nats.aio.msg import Msg
 
 from netally.aggregator.command_ledger import CommandLedger
 from netally.aggregator.command_runner import Done, FailedError, Run
 from netally.aggregator.live_settings import LiveConfig
 from netally.bus import settings_bucket, subjects
 from netally.bus.gather import ask_all
-from netally.contracts.agent import AgentReported
 from netally.contracts.commands import (
     FINAL_STATES,
     CacheOrder,
@@ -38,12 +36,16 @@ from netally.contracts.commands import (
     StopOrder,
 )
 from netally.contracts.live_settings import HostSettings, ServiceConfig
-from netally.contracts.wire import UndecodableError, decode_json, encode_json
+from netally.contracts.wire import UndecodableError, encode_json
 from netally.store import sql
 
 SERVICE_WAIT = 2.0
 """Seconds that services have to answer: they are few and near."""
 STOP_WAIT = 10.0
+LOOK_SECONDS = 0.1
+"""Between looks at what the hosts report; they do so at once when they follow."""
+NO_SETTINGS = HostSettings()
+"""Of a host that was never told any."""
 
 Change = Callable[[HostSettings], HostSettings]
 
@@ -136,18 +138,12 @@ class FleetCommands:
     async def _set_hosts(self, run: Run, wanted: list[str] | None, change: Change, words: str) -> Done:
         known = {row["name"]: row for row in await sql.fetch(self._pool, "agents_to_command")}
         names = self._named(wanted, known)
-        reports: asyncio.Queue[Msg] = asyncio.Queue()
-        # Heard before it is asked for: an agent reports at once when it follows.
-        subscription = await self._client.subscribe(f"{subjects.AGENTS}.*", cb=reports.put)
-        try:
-            before: dict[str, HostSettings] = {}
-            after: dict[str, HostSettings] = {}
-            for name in names:
-                before[name], after[name] = await self._change(name, change)
-            await run.progress(f"waiting for {_many(len(names), 'host')}")
-            late = await self._followed(reports, {name: after[name].version for name in names})
-        finally:
-            await subscription.unsubscribe()
+        before: dict[str, HostSettings] = {}
+        after: dict[str, HostSettings] = {}
+        for name in names:
+            before[name], after[name] = await self._change(name, change)
+        await run.progress(f"waiting for {_many(len(names), 'host')}")
+        late = await self._followed({name: after[name].version for name in names})
         hosts = {
             name: {
                 "before": {
@@ -194,14 +190,14 @@ class FleetCommands:
         return await self._write(
             subjects.host_settings_key(host),
             lambda now: msgspec.structs.replace(change(now), version=now.version + 1),
-            default or HostSettings(),
+            default or NO_SETTINGS,
         )
 
     async def _write(
         self,
         key: str,
         change: Change,
-        default: HostSettings = HostSettings(),  # noqa: B008  (it is frozen)
+        default: HostSettings = NO_SETTINGS,
     ) -> tuple[HostSettings, HostSettings]:
         """Settings before and after."""
         while True:
@@ -220,25 +216,19 @@ class FleetCommands:
         except UndecodableError:
             raise FailedError(f"settings of hosts in the bus cannot be read: delete key {key}") from None
 
-    async def _followed(self, reports: asyncio.Queue[Msg], versions: dict[str, int]) -> list[str]:
-        """Wait until each host reports its version; those that did not in time."""
-        missing = dict(versions)
+    async def _followed(self, versions: dict[str, int]) -> list[str]:
+        """Wait until each host's newest report in the database has its version; those that did not in time.
+
+        The database and not the bus: what is asked for after a command that is done shows what it did.
+        """
+        missing = versions
         end = asyncio.get_running_loop().time() + self._settings.config.answer_seconds
-        while missing:
-            try:
-                async with asyncio.timeout_at(end):
-                    message = await reports.get()
-            except TimeoutError:
-                break
-            try:
-                report = decode_json(message.data, AgentReported)
-            except UndecodableError:
-                continue
-            if subjects.agents(report.host) == message.subject and report.settings_version >= missing.get(
-                report.host, report.settings_version + 1
-            ):
-                del missing[report.host]
-        return sorted(missing)
+        while True:
+            actual = {row["name"]: row["settings_version"] for row in await sql.fetch(self._pool, "agents_to_command")}
+            missing = {name: version for name, version in missing.items() if actual.get(name, 0) < version}
+            if not missing or asyncio.get_running_loop().time() >= end:
+                return sorted(missing)
+            await asyncio.sleep(LOOK_SECONDS)
 
     # --- caches -------------------------------------------------------------------------------------------------
 

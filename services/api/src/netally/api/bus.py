@@ -11,7 +11,7 @@ from nats.aio.msg import Msg
 from netally.api import metrics
 from netally.bus import subjects
 from netally.bus.connection import connect
-from netally.bus.credentials import BusAccess
+from netally.bus.credentials import PLAIN, BusAccess
 from netally.contracts.agent import LiveSample
 from netally.contracts.wire import UndecodableError, decode_json
 
@@ -25,7 +25,7 @@ class LiveBus:
         self,
         url: str,
         on_sample: Callable[[LiveSample], bool],
-        access: BusAccess = BusAccess(),  # noqa: B008  (immutable)
+        access: BusAccess = PLAIN,
     ) -> None:
         self._url = url
         self._access = access

@@ -10,11 +10,14 @@ import asyncio
 import hashlib
 import re
 import secrets
-from typing import Final, NamedTuple
+from collections.abc import Callable
+from typing import Final, NamedTuple, TypeVar
 
 import argon2
 
 from netally.api.problems import unavailable
+
+T = TypeVar("T")
 
 _FORM: Final = re.compile(r"netally_([0-9a-f]{16})_([A-Za-z0-9_-]{43})")
 # What OWASP asks for at least. The secret has 256 bits of its own: the hash is for whoever reads the database.
@@ -77,12 +80,12 @@ class TokenHashing:
             del self._right[next(iter(self._right))]
         return True
 
-    async def _compute(self, function: object, *arguments: str) -> str:
+    async def _compute(self, function: Callable[..., T], *arguments: str) -> T:
         if self._waiting >= MOST_WAITING:
             raise unavailable("Too many tokens are being checked at the moment.")
         self._waiting += 1
         try:
             async with self._free:
-                return await asyncio.to_thread(function, *arguments)  # type: ignore[arg-type]  # one of argon2's two
+                return await asyncio.to_thread(function, *arguments)
         finally:
             self._waiting -= 1

@@ -11,6 +11,7 @@ def main() -> int:
     match sys.argv[1:]:
         case []:
             # structlog loads rich where it is installed, for colours that this log has none of: a sixth of the start.
+            # None there makes its import fail, which structlog is prepared for; only the stub knows modules alone.
             sys.modules.setdefault("rich", None)  # type: ignore[arg-type]
             # The pool of numpy's linear algebra, which is not used, would be threads that keep every privilege.
             os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")

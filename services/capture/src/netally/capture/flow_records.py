@@ -209,8 +209,10 @@ def _forwarded(seen: Seen, own_addresses: Collection[bytes]) -> NDArray[np.bool_
         own |= (seen.local[:, 0] == high) & (seen.local[:, 1] == low) & ((seen.family == 4) == (len(address) == 4))
     first_byte = np.where(seen.family == 4, seen.local[:, 1] >> np.uint64(24), seen.local[:, 0] >> np.uint64(56))
     group = np.where(seen.family == 4, first_byte >= 224, first_byte == 0xFF)
-    # The directed broadcast of a network, and DHCP's "no address yet".
-    group |= (seen.family == 4) & (((seen.local[:, 1] & np.uint64(0xFF)) == 0xFF) | (seen.local[:, 1] == 0))
+    # The directed broadcast of a network.
+    group |= (seen.family == 4) & ((seen.local[:, 1] & np.uint64(0xFF)) == 0xFF)
+    # Who has no address yet (DHCP, RFC 4862 5.4.2) is this machine: no router passes that on.
+    group |= ~seen.local.any(axis=1)
     return ~(own | group)
 
 

@@ -115,6 +115,7 @@ class NetworkNamespaces:
     def _running(self) -> dict[int, str]:
         """Inode and path of every namespace but this one that a process runs in."""
         found: dict[int, str] = {}
+        # Once a process, every few seconds: pathlib costs ten times as much as the calls it wraps.
         for name in os.listdir(self._proc):  # noqa: PTH208
             if name.isdigit():
                 number = self._number(name)

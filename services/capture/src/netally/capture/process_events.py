@@ -11,6 +11,7 @@ import os
 import socket
 import struct
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Final, NamedTuple
 
 from netally.capture import cbpf
@@ -49,7 +50,7 @@ class ProcessEvents:
 
     def __init__(self) -> None:
         # In another namespace the kernel takes the request and says nothing.
-        if os.stat("/proc/self/ns/pid").st_ino != _FIRST_PID_NAMESPACE:  # noqa: PTH116
+        if Path("/proc/self/ns/pid").stat().st_ino != _FIRST_PID_NAMESPACE:
             raise PermissionError(errno.EPERM, "processes of this process namespace are not told")
         try:
             self._socket = _listen()

@@ -20,7 +20,7 @@ from nats.aio.client import Client
 from nats.js import JetStreamContext
 
 from netally.bus import subjects
-from netally.bus.credentials import BusAccess
+from netally.bus.credentials import PLAIN, BusAccess
 from netally.capture import metrics
 from netally.capture.spool import Spool, SpooledBatch
 from netally.contracts.agent import AgentReported, LiveSample
@@ -47,7 +47,7 @@ class Publisher:
         url: str,
         spool: Spool,
         disk: Executor,
-        access: BusAccess = BusAccess(),  # noqa: B008  (immutable)
+        access: BusAccess = PLAIN,
     ) -> None:
         self._url = url
         self._access = access

@@ -112,7 +112,7 @@ def _send(stream: BinaryIO, options: argparse.Namespace) -> int:
         return _fail(str(error))
     _remark(reader, options.file)
     span = f"{_utc(sent.first)} to {_utc(sent.last)}"
-    print(f"{options.file}: {sent.records:,} records in {sent.batches:,} batches as host {host}, {span}")  # noqa: T201
+    sys.stdout.write(f"{options.file}: {sent.records:,} records in {sent.batches:,} batches as host {host}, {span}\n")
     return 0
 
 
@@ -122,7 +122,7 @@ def _utc(seconds: float) -> str:
 
 def _remark(reader: CaptureReader, file: str) -> None:
     for remark in remarks(reader):
-        print(f"netally: {file}: {remark}", file=sys.stderr)  # noqa: T201
+        sys.stderr.write(f"netally: {file}: {remark}\n")
 
 
 def remarks(reader: CaptureReader) -> list[str]:
@@ -139,5 +139,5 @@ def remarks(reader: CaptureReader) -> list[str]:
 
 
 def _fail(reason: str) -> int:
-    print(f"netally: {reason}", file=sys.stderr)  # noqa: T201
+    sys.stderr.write(f"netally: {reason}\n")
     return 1

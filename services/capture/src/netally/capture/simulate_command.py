@@ -337,7 +337,8 @@ def _now() -> int:
 
 
 def _say(words: str) -> None:
-    print(words, flush=True)  # noqa: T201
+    sys.stdout.write(f"{words}\n")
+    sys.stdout.flush()
 
 
 def parser() -> argparse.ArgumentParser:
@@ -431,5 +432,5 @@ def words(summary: Summary) -> Iterator[str]:
 
 
 def _fail(reason: str) -> int:
-    print(f"netally: {reason}", file=sys.stderr)  # noqa: T201
+    sys.stderr.write(f"netally: {reason}\n")
     return 1

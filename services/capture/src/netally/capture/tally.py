@@ -119,6 +119,8 @@ def measured_rows(measured: Mapping[int, Measured], causes: CauseCounts) -> list
         _add(own, Cause.LOST_MAP, passed.lost)
         seen = (*passed.bytes, *passed.packets)
         left = [total - sum(amounts[column] for amounts in own.values()) for column, total in enumerate(seen)]
+        # At most: part of it may be containers', which have programs and are counted above; then what the kernel took
+        # without a socket can be told as forwarded. With their packets translated, nothing here tells these apart.
         forwarded = [min(elsewhere, max(rest, 0)) for elsewhere, rest in zip(passed.elsewhere, left, strict=True)]
         _add(own, Cause.FORWARDED, forwarded)
         _add(own, Cause.KERNEL, [rest - gone for rest, gone in zip(left, forwarded, strict=True)])

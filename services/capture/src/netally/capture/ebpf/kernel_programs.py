@@ -49,7 +49,7 @@ class SocketPrograms:
         self._open: list[int] = []
         self.namespace = _own_namespace()
         """Cookie of this network namespace."""
-        if os.stat("/proc/self/ns/pid").st_ino != _FIRST_PIDS:  # noqa: PTH116
+        if Path("/proc/self/ns/pid").stat().st_ino != _FIRST_PIDS:
             raise NotHereError("the agent runs in a process namespace of its own, where process ids mean others")
         cgroup = _open_root(root)
         try:
@@ -183,7 +183,7 @@ def _own_namespace() -> int:
 
 def _open_root(root: str) -> int:
     if not root:
-        if os.stat("/proc/self/ns/cgroup").st_ino != _FIRST_CGROUPS:  # noqa: PTH116
+        if Path("/proc/self/ns/cgroup").stat().st_ino != _FIRST_CGROUPS:
             raise NotHereError("the agent runs in a container, which shows it a part of the control groups only")
         root = cgroup_root(Path("/proc/self/mountinfo"))
     try:

@@ -198,6 +198,8 @@ class KernelCounts:
         if self._peers:
             for row in np.flatnonzero(foreign & (keys["interface"] != 1)).tolist():
                 key = keys[row]
+                if _stays_on_link(_address(key, "local")) or _stays_on_link(_address(key, "remote")):
+                    continue
                 if self._links.linked(int(key["namespace"]), int(key["pid"]), self._peers):
                     index = self._links.leaves_by(_address(key, "remote"))
                     carriers[row] = self._carriers.get(index, 0) if index not in self._loopbacks else 0
@@ -271,6 +273,19 @@ class KernelCounts:
 def _address(key: np.void, end: str) -> bytes:
     raw: bytes = key[end].tobytes()
     return raw[:4] if key["family"] == 4 else raw
+
+
+def _stays_on_link(address: bytes) -> bool:
+    """Whether no router passes a packet from or to it on: no address yet, link-local, groups of the link (RFC 4291
+    2.4 to 2.8, RFC 3927, RFC 5771 section 4).
+    """
+    if len(address) == 4:
+        return not any(address) or address[:2] == b"\xa9\xfe" or address[:3] == b"\xe0\0\0" or address[0] == 0xFF
+    return (
+        not any(address)
+        or (address[0] == 0xFE and address[1] >> 6 == 2)
+        or (address[0] == 0xFF and address[1] & 15 <= 2)
+    )
 
 
 def _passed(
