@@ -66,6 +66,16 @@ class TallyRow(msgspec.Struct, frozen=True):
     packets_out: int = 2
 
 
+class TabRow(msgspec.Struct, frozen=True):
+    """A row of ``tab_activity``."""
+
+    time: int
+    host_id: int = 1
+    browser: str = "Firefox"
+    site_id: int = 1
+    seconds: int = 5
+
+
 class History:
     """All rows that were ever accepted, less what was purged."""
 
@@ -74,6 +84,7 @@ class History:
         self.flows: list[FlowRow] = []
         self.coverage: list[CoverageRow] = []
         self.tally: list[TallyRow] = []
+        self.tabs: list[TabRow] = []
 
     async def write(
         self,
@@ -82,18 +93,21 @@ class History:
         flows: Sequence[FlowRow] = (),
         coverage: Sequence[CoverageRow] = (),
         tally: Sequence[TallyRow] = (),
+        tabs: Sequence[TabRow] = (),
     ) -> None:
         """Ingest as the aggregator does: partitions, then rows and touched buckets in one transaction."""
-        rows: list[FlowRow | CoverageRow | TallyRow] = [*flows, *coverage, *tally]
+        rows: list[FlowRow | CoverageRow | TallyRow | TabRow] = [*flows, *coverage, *tally, *tabs]
+        given = (tables.FLOW, flows), (tables.COVERAGE, coverage), (tables.TALLY, tally), (tables.TAB_ACTIVITY, tabs)
         await partitions.DayPartitions(pool, backend).ensure(partitions.days_of(row.time for row in rows))
         async with pool.acquire() as connection, connection.transaction():
-            for table, made in ((tables.FLOW, flows), (tables.COVERAGE, coverage), (tables.TALLY, tally)):
+            for table, made in given:
                 if made:
                     await tables.copy(connection, table, [msgspec.structs.astuple(row) for row in made])
             await touch(connection, [row.time for row in rows])
         self.flows += flows
         self.coverage += coverage
         self.tally += tally
+        self.tabs += tabs
 
     def purge(self, keep: Callable[[FlowRow], bool]) -> None:
         self.flows = [row for row in self.flows if keep(row)]
@@ -108,6 +122,8 @@ class History:
                 return self._flow(tier, since, False)
             case "coverage":
                 return self._coverage(tier, since)
+            case "tab_activity":
+                return self._tabs(tier, since)
             case _:
                 return self._tally(tier, since)
 
@@ -153,23 +169,34 @@ class History:
                 sums[at] += value
         return {key: tuple(sums) for key, sums in found.items()}
 
+    def _tabs(self, tier: str, since: int) -> Rows:
+        found: dict[tuple[Any, ...], int] = {}
+        for row in self.tabs:
+            bucket = floor(row.time, tier, self.zone)
+            if bucket >= since:
+                key = (bucket, row.host_id, row.browser, row.site_id)
+                found[key] = found.get(key, 0) + row.seconds
+        return {key: (seconds,) for key, seconds in found.items()}
+
 
 KEYS = {
     "flow": "bucket, host_id, app_id, scope, role, domain_id, site_id, protocol, port_class",
     "traffic": "bucket, host_id, app_id, scope, role",
     "coverage": "bucket, host_id",
     "tally": "bucket, host_id, interface, cause",
+    "tab_activity": "bucket, host_id, browser, site_id",
 }
 VALUES = {
     "flow": "bytes_in, bytes_out, packets_in, packets_out, retrans, connections, last_used",
     "traffic": "bytes_in, bytes_out, packets_in, packets_out, retrans, connections, last_used",
     "coverage": "interval_seconds, measured_ms, mode, paused",
     "tally": "bytes_in, bytes_out, packets_in, packets_out",
+    "tab_activity": "seconds",
 }
 RELATIONS = tuple(
     f"{kind}_{tier}"
     for tier in ("1m", "1h", "1d")
-    for kind in ("flow", "traffic", "coverage", "tally")
+    for kind in ("flow", "traffic", "coverage", "tally", "tab_activity")
     if (kind, tier) != ("traffic", "1m")
 )
 

@@ -13,13 +13,19 @@ import httpx
 import pytest
 from nats.aio.client import Client
 
+from netally.aggregator.tabs import TabSink
 from netally.bus import subjects
+from netally.contracts.tabs import TabSpan, TabsReported
 from netally.contracts.wire import encode_json
+from netally.store import sql
+from netally.store.rollups import exclusive, refresh_outstanding
+from netally.store.tiers import DAY, HOUR, MINUTE
 from tests.access_tokens import bearer
 from tests.aggregator_process import AggregatorProcess
 from tests.api_process import ApiProcess, api_process
 from tests.builders import make_agent_report
 from tests.services import NatsServer, eventually
+from tests.timescale.fixtures import ZONE, HistoryDatabases
 
 PATH = "/api/browser/active-tab"
 
@@ -205,3 +211,42 @@ async def test_who_may_report(hub: Hub) -> None:
         assert (await client.get(path, headers=code)).status_code == 403
     await client.delete(f"/api/tokens/{hub.token}")
     assert (await hub.report()).status_code == 401
+
+
+async def test_both_databases_keep_a_report_once_and_its_seconds_in_every_tier(
+    history_databases: HistoryDatabases, history_database: asyncpg.Pool
+) -> None:
+    clock = 1_800_000_000_000 // HOUR * HOUR + 40 * MINUTE
+
+    async def oldest(now: int) -> int:
+        return now - 2 * DAY
+
+    sink = TabSink(history_database, history_databases.backend, oldest, lambda: clock)
+    spans = [
+        TabSpan("old.example.org", clock - 3 * DAY, 300),
+        TabSpan("news.example.org", clock - 3 * HOUR, 300),
+        TabSpan("news.example.org", clock - 2 * HOUR, 200),
+        # A browser's clock may be ahead a little: the row is of now.
+        TabSpan("shop.example.org", clock + 30_000, 7),
+    ]
+    report = TabsReported("desk", uuid.uuid4().hex, "code", "Zen", clock, spans, [])
+    await sink.write([report, report])
+    await sink.write([report])
+    async with exclusive(history_database) as connection:
+        assert connection is not None
+        await refresh_outstanding(connection, clock, ZONE)
+    hosts = [row["id"] for row in await history_database.fetch("SELECT id FROM host WHERE name = 'desk'")]
+    for tier in ("raw", "1m", "1h", "1d"):
+        rows = await sql.fetch(
+            history_database, "site_seconds",
+            tier=tier, start=clock - 5 * DAY, end=clock + DAY, hosts=hosts, site=None,
+        )  # fmt: skip
+        named = await sql.fetch(history_database, "domain_names", ids=[row["site_id"] for row in rows])
+        names = {row["id"]: row["name"] for row in named}
+        assert {(row["browser"], names[row["site_id"]], row["seconds"]) for row in rows} == {
+            ("Zen", "news.example.org", 500),
+            ("Zen", "shop.example.org", 7),
+        }, tier
+    assert await history_database.fetchval("SELECT max(time) FROM tab_activity") == clock
+    (noted,) = await history_database.fetch("SELECT token_id, browser, last_report, sends_pairs FROM paired_browser")
+    assert tuple(noted) == ("code", "Zen", clock, True)

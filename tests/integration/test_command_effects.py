@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import uuid
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any, NamedTuple, cast
@@ -22,20 +23,25 @@ from netally.aggregator.command_runner import Done, FailedError, Run
 from netally.aggregator.export_command import ExportCommand
 from netally.aggregator.live_settings import LiveConfig
 from netally.aggregator.maintenance_commands import MaintenanceCommands
+from netally.aggregator.tabs import TabSink
 from netally.aggregator.writer import Writer
 from netally.bus import export_files, streams
 from netally.contracts import commands
 from netally.contracts.commands import Outcome, RefusedError
+from netally.contracts.tabs import TabSpan, TabsReported
 from netally.store import backend
 from netally.store.tiers import DAY, HOUR, MINUTE
 from tests.builders import CURL, FIREFOX, START, make_batch, make_epoch, make_flow_record
 from tests.ordering import make_command
 
 NOW = START + 6 * HOUR
+RAW = ("flow", "tally", "coverage", "tab_activity")
 
 
 class History(NamedTuple):
-    """A database with four hours of traffic of two hosts, and the commands on it at a time that tests may move."""
+    """A database with four hours of traffic and tabs of two hosts, and the commands on it at a time that tests may
+    move.
+    """
 
     pool: asyncpg.Pool
     js: JetStreamContext
@@ -108,6 +114,16 @@ async def history(history_database: asyncpg.Pool, nats_client: Client) -> Histor
                 for number in range(24)
             ]
         )
+        # A tab for 20 s every ten minutes, of two sites in turn.
+        spans = [
+            TabSpan("example.org" if number % 2 else "news.example.org", START + number * 10 * MINUTE, 20)
+            for number in range(24)
+        ]
+        reports = [
+            TabsReported(host, uuid.uuid4().hex, "token", "Firefox", at[-1].timestamp, at)
+            for at in (spans[:12], spans[12:])
+        ]
+        await TabSink(history_database, kind, history.writer.oldest, lambda: clock[0]).write(reports)
     return history
 
 
@@ -147,29 +163,28 @@ async def test_cleanup_tells_what_it_deletes_and_old_sums_stay(history: History)
     sums, raw = await history.sums(), await history.rows("flow")
     preview = await history.order("cleanup", dry_run=True)
     assert await history.rows("flow") == raw
-    everything = sum([await history.rows(name) for name in ("flow", "tally", "coverage", "tab_activity")])
+    everything = sum([await history.rows(name) for name in RAW])
     done = await history.order("cleanup")
-    left = sum([await history.rows(name) for name in ("flow", "tally", "coverage", "tab_activity")])
+    left = sum([await history.rows(name) for name in RAW])
     assert done.result["tiers"]["raw"]["rows"] == everything - left == everything
     assert preview.result["rows"] == done.result["rows"]
     await history.order("aggregate", {"tier": "all", "from": START - DAY, "to": START + DAY})
     await history.order("aggregate")
     assert await history.sums() == sums
     assert await history.sums("flow_1d") == sums
+    assert await history.pool.fetchval("SELECT sum(seconds)::int FROM tab_activity_1d") == 2 * 24 * 20
     assert (await history.order("cleanup")).result["rows"] == 0
 
 
 async def test_purge_takes_a_host_everywhere(history: History) -> None:
     await history.order("aggregate")
-    relations = ("flow", "flow_1m", "flow_1h", "traffic_1h", "tally", "coverage")
+    relations = ("flow", "flow_1m", "flow_1h", "traffic_1h", "tally", "coverage", "tab_activity", "tab_activity_1h")
     before = {name: await history.rows(name) for name in relations}
     preview = await history.order("purge", {"host": "db-1"}, dry_run=True)
     assert {name: await history.rows(name) for name in relations} == before
     done = await history.order("purge", {"host": "db-1"})
     gone = {name: before[name] - await history.rows(name) for name in relations}
-    assert {name: done.result["relations"][name] for name in ("flow", "tally", "coverage")} == {
-        name: gone[name] for name in ("flow", "tally", "coverage")
-    }
+    assert {name: done.result["relations"][name] for name in RAW} == {name: gone[name] for name in RAW}
     assert preview.result["relations"] == done.result["relations"]
     assert all(gone.values())
     with pytest.raises(RefusedError, match="there is no host 'db-1'"):
@@ -177,6 +192,27 @@ async def test_purge_takes_a_host_everywhere(history: History) -> None:
     # Its next batch is a new host's.
     await history.writer.write([make_batch(host="db-1", epoch=make_epoch(), start=START + 5 * HOUR)])
     assert await history.pool.fetchval("SELECT count(*) FROM host WHERE name = 'db-1' AND deleted_at IS NULL") == 1
+
+
+async def test_purge_of_a_site_takes_the_time_spent_on_it(history: History) -> None:
+    await history.order("aggregate")
+
+    async def seconds(relation: str) -> dict[str, int]:
+        found = await history.pool.fetch(
+            f"SELECT name, sum(seconds)::int AS seconds FROM {relation} JOIN domain ON domain.id = site_id GROUP BY 1"
+        )
+        return {row["name"]: row["seconds"] for row in found}
+
+    relations = ("tab_activity", "tab_activity_1m", "tab_activity_1h", "tab_activity_1d")
+    for relation in relations:
+        assert await seconds(relation) == {"example.org": 480, "news.example.org": 480}, relation
+    preview = await history.order("purge", {"domain": "news.example.org"}, dry_run=True)
+    done = await history.order("purge", {"domain": "news.example.org"})
+    assert preview.result["relations"] == done.result["relations"]
+    assert done.result["relations"]["tab_activity"] == 24
+    await history.order("aggregate", {"tier": "all", "from": START - DAY, "to": START + DAY})
+    for relation in relations:
+        assert await seconds(relation) == {"example.org": 480}, relation
 
 
 async def read_file(history: History, done: Done) -> bytes:

@@ -13,7 +13,7 @@ from netally.store.database import DatabaseSettings, open_pool
 from netally.store.migrate import MIGRATIONS
 from netally.store.rollups import exclusive, refresh_outstanding
 from netally.store.tiers import DAY, HOUR, MINUTE, SECOND
-from tests.history_model import RELATIONS, CoverageRow, FlowRow, History, TallyRow, differences, stored
+from tests.history_model import RELATIONS, CoverageRow, FlowRow, History, TabRow, TallyRow, differences, stored
 from tests.services import PostgresServer
 from tests.timescale.fixtures import ZONE
 from tests.timescale.server import TimescaleServer
@@ -61,6 +61,7 @@ async def bring_forward(url: str, version: str, folder: Path, monkeypatch: pytes
             [FlowRow(at, app_id=app, bytes_in=at // SECOND) for at in times for app in (0, 1)],
             [CoverageRow(at) for at in times],
             [TallyRow(at) for at in times],
+            [TabRow(at) for at in times],
         )
         async with exclusive(pool) as connection:
             assert connection is not None

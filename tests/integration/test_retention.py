@@ -16,7 +16,7 @@ from netally.store.partitions import DayPartitions
 from netally.store.retention import Ages
 from netally.store.rollups import exclusive, outstanding, refresh_outstanding
 from netally.store.tiers import DAY, HOUR, MINUTE, SECOND
-from tests.history_model import CoverageRow, FlowRow, History, TallyRow, differences
+from tests.history_model import CoverageRow, FlowRow, History, TabRow, TallyRow, differences
 from tests.services import eventually
 from tests.timescale.fixtures import ZONE, HistoryDatabases
 
@@ -33,12 +33,13 @@ def week() -> History:
     history.flows = [FlowRow(at, domain_id=n % 5) for n, at in enumerate(times)]
     history.coverage = [CoverageRow(at) for at in times]
     history.tally = [TallyRow(at) for at in times]
+    history.tabs = [TabRow(at, site_id=n % 5) for n, at in enumerate(times)]
     return history
 
 
 async def fill(pool: asyncpg.Pool, backend: str) -> None:
     rows = week()
-    await History(ZONE).write(pool, backend, rows.flows, rows.coverage, rows.tally)
+    await History(ZONE).write(pool, backend, rows.flows, rows.coverage, rows.tally, rows.tabs)
     async with exclusive(pool) as connection:
         assert connection is not None
         await refresh_outstanding(connection, NOW, ZONE)
@@ -70,7 +71,7 @@ async def test_a_preview_says_what_goes(history_databases: HistoryDatabases) -> 
             assert part.before <= NOW - (AGES.of(part.tier) or 0) * DAY
     counted = {part.tier: part.rows for part in dropped}
     cut = said["raw"].before or 0
-    assert counted["raw"] == 3 * len([row for row in history.flows if row.time < cut])
+    assert counted["raw"] == 4 * len([row for row in history.flows if row.time < cut])
 
 
 async def test_what_goes_in_several_steps_is_what_was_said(

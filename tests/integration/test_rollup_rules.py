@@ -18,7 +18,7 @@ from netally.store.database import DatabaseSettings, open_pool
 from netally.store.retention import Ages
 from netally.store.rollups import Refreshed, exclusive, refresh, refresh_outstanding
 from netally.store.tiers import DAY, HOUR, MINUTE, SECOND, TIERS, floor
-from tests.history_model import CoverageRow, FlowRow, History, TallyRow, differences, stored
+from tests.history_model import CoverageRow, FlowRow, History, TabRow, TallyRow, differences, stored
 from tests.services import eventually
 from tests.timescale.fixtures import ZONE, HistoryDatabases
 
@@ -59,13 +59,14 @@ def week() -> History:
         history.flows.append(FlowRow(time, host_id=host, domain_id=n % 3, retrans=n))
         history.coverage.append(CoverageRow(time, host_id=host))
         history.tally.append(TallyRow(time))
+        history.tabs.append(TabRow(time, host_id=host, site_id=n % 3, seconds=1 + n))
     return history
 
 
 async def fill_week(pool: asyncpg.Pool, backend_name: str) -> None:
     """All of `week`, stored in every tier."""
     rows = week()
-    await History(ZONE).write(pool, backend_name, rows.flows, rows.coverage, rows.tally)
+    await History(ZONE).write(pool, backend_name, rows.flows, rows.coverage, rows.tally, rows.tabs)
     await catch_up(pool, NOW)
 
 
@@ -223,8 +224,9 @@ async def test_compressed_history_can_still_be_refreshed_and_purged(timescale_da
             removed = await retention.purge(connection, "host", 2, NOW, ZONE)
             history.flows = [row for row in history.flows if row.host_id != 2]
             history.coverage = [row for row in history.coverage if row.host_id != 2]
-            assert removed["flow"] > 0
-            assert removed["flow_1d"] > 0
+            history.tabs = [row for row in history.tabs if row.host_id != 2]
+            for relation in ("flow", "flow_1d", "tab_activity", "tab_activity_1h"):
+                assert removed[relation] > 0, relation
             assert await connection.fetchval(f"SHOW {limit}") == "1"
             assert await differences(connection, history) == {}
         late = NOW - 2 * DAY
@@ -247,6 +249,7 @@ async def test_purge_takes_a_domain_out_of_every_tier_and_of_the_totals(history_
             assert connection is not None
             await retention.purge(connection, "domain", 1, NOW, ZONE)
         history.purge(lambda row: row.domain_id != 1)
+        history.tabs = [row for row in history.tabs if row.site_id != 1]
         assert await wrong(pool, history) == {}
         for tier in TIERS:
             await remake(pool, tier.name, 0, NOW, NOW)
@@ -436,6 +439,7 @@ async def test_a_database_from_before_the_rollups_goes_on_with_its_data(
                 (tables.FLOW, rows.flows),
                 (tables.COVERAGE, rows.coverage),
                 (tables.TALLY, rows.tally),
+                (tables.TAB_ACTIVITY, rows.tabs),
             ):
                 await tables.copy(connection, table, [msgspec.structs.astuple(row) for row in made])
         await migrate.migrate(settings)

@@ -13,7 +13,7 @@ from netally.store import retention
 from netally.store.retention import Ages
 from netally.store.rollups import exclusive, refresh, refresh_outstanding
 from netally.store.tiers import DAY, HOUR, MINUTE, SECOND
-from tests.history_model import CoverageRow, FlowRow, History, TallyRow, differences
+from tests.history_model import CoverageRow, FlowRow, History, TabRow, TallyRow, differences
 from tests.timescale.fixtures import ZONE, HistoryDatabases
 
 AGES = Ages(raw=2, minutes=3, hours=5, days=None)
@@ -100,6 +100,7 @@ async def ingest(pool: asyncpg.Pool, backend: str, history: History, now: int, r
         flows,
         [CoverageRow(at, host, measured_ms=0 if at % MINUTE == 0 else 5_000) for at, host in hosts],
         [TallyRow(at, host, bytes_in=-7 if at % MINUTE == 0 else 1_000) for at, host in hosts],
+        [TabRow(row.time, row.host_id, ("Firefox", "Zen")[row.app_id % 2], row.domain_id) for row in flows],
     )
 
 
@@ -122,11 +123,13 @@ def purge(history: History, dimension: str, gone: int) -> None:
             history.flows = [row for row in history.flows if row.host_id != gone]
             history.coverage = [row for row in history.coverage if row.host_id != gone]
             history.tally = [row for row in history.tally if row.host_id != gone]
+            history.tabs = [row for row in history.tabs if row.host_id != gone]
         case "app":
             history.flows = [row for row in history.flows if row.app_id != gone]
         case _:
             kept = [row for row in history.flows if row.domain_id != gone]
             history.flows = [without_site(row) if row.site_id == gone else row for row in kept]
+            history.tabs = [row for row in history.tabs if row.site_id != gone]
 
 
 def without_site(row: FlowRow) -> FlowRow:
