@@ -16,7 +16,7 @@ BPF := services/capture/src/netally/capture/ebpf
 BPF_FLAGS := -target bpfel -O2 -Wall -Wextra -Werror -I/usr/include/$(shell uname -m)-linux-gnu
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-test run demo test lint fmt types audit bench bpf extension docs fuzz screenshots lab accuracy lock clean wheels install
+.PHONY: help setup setup-test run demo test lint fmt types audit bench bpf extension docs fuzz screenshots lab soak accuracy lock clean wheels install
 
 help: ## List the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -94,6 +94,9 @@ screenshots: .venv/.test ## Take the pictures of docs/tour.md from a running `ma
 lab: .venv/.test ## Every capture mode against known traffic, as root; writes its part of docs/accuracy.md
 	@$(BIN)/python -m tests.lab
 
+soak: .venv/.test ## An agent under steady traffic for an hour (SOAK_SECONDS), as root: fails when it is not flat
+	@$(BIN)/python -m tests.lab.soak
+
 accuracy: .venv/.test ## Score replay against known captures; writes docs/accuracy.md
 	@$(BIN)/python -m tests.accuracy
 
@@ -108,7 +111,7 @@ wheels: | $(UV) ## Build our wheels into dist/
 
 install: wheels ## Install or upgrade into PREFIX (/opt/netally) from the wheels; systemd's units go into UNITS
 	@umask 022; $(UV) venv --quiet --allow-existing --python $(PYTHON) $(PREFIX)
-	@umask 022; $(UV) pip install --quiet --python $(PREFIX)/bin/python --constraint requirements.lock --find-links dist \
+	@umask 022; $(UV) pip install --quiet --compile-bytecode --python $(PREFIX)/bin/python --constraint requirements.lock --find-links dist \
 	  $(foreach m,$(MEMBERS),--reinstall-package netally-$(m)) $(PARTS)
 	@install -D -m 0644 docs/install.md $(PREFIX)/share/doc/netally/install.md
 	@! test -d $(UNITS) || install -m 0644 deploy/systemd/*.service $(UNITS)

@@ -139,8 +139,10 @@ def metric(machine: Box, name: str) -> float:
 
 
 @contextlib.contextmanager
-def container(machine: Box) -> Iterator[Namespace]:
-    """A namespace behind the machine, 10.8.0.2, whose packets the machine passes on to the world."""
+def container(machine: Box, *, bridge: bool = False) -> Iterator[Namespace]:
+    """A namespace behind the machine, 10.8.0.2, whose packets the machine passes on to the world; ``bridge`` puts a
+    bridge in between, as container engines do.
+    """
     here, world = machine.here, machine.world
     tag = here.name[2:]
     inside = Namespace(f"np{tag}", f"vp{tag}", "10.8.0.2", "fd08::2")
@@ -148,9 +150,12 @@ def container(machine: Box) -> Iterator[Namespace]:
     try:
         ip("link", "add", inside.interface, "netns", inside.name, "type", "veth", "peer", f"vh{tag}")
         ip("link", "set", f"vh{tag}", "netns", here.name)
+        if bridge:
+            ip("-n", here.name, "link", "add", f"br{tag}", "type", "bridge")
+            ip("-n", here.name, "link", "set", f"vh{tag}", "up", "master", f"br{tag}")
         for name, interface, address in (
             (inside.name, inside.interface, "10.8.0.2"),
-            (here.name, f"vh{tag}", "10.8.0.1"),
+            (here.name, f"br{tag}" if bridge else f"vh{tag}", "10.8.0.1"),
         ):
             ip("-n", name, "address", "add", f"{address}/24", "dev", interface)
             ip("-n", name, "link", "set", interface, "up")

@@ -8,6 +8,21 @@ from typing import NamedTuple
 from tests.lab.scenario import Outcome, Run
 
 ETHERNET_HEADER = 14
+TAG = 4
+INTRODUCTION = """\
+## The lab: live capture against the truth
+
+Clients in network namespaces (curl over IPv4 and IPv6, a shell, Python's sockets, aiohttp, QUIC by aioquic, a UDP
+client, a server that forks, curl in a container behind a bridge), each a program and a port of its own; a packet
+socket at the other end of the wire counts what passed. Loss and VLAN tags are made by programs in the kernel (tcx):
+loss between the wire and the world, tags from end to end. Written by `make lab`.
+
+Owned: the bytes came under the right program. Byte error: the sum of all connections' differences to the wire.
+Remainder: the share of the interface counter that no named cause explains. Mode packets asks for a UDP socket's
+process when its first packets are counted, up to 0.2 s after they passed: the UDP client's shorter sockets, a seventh
+of each lifetime, are over by then; QUIC is asked for as it opens. Mode unprivileged sees TCP of its own namespace
+only, and is asked for that.
+"""
 
 
 class Score(NamedTuple):
@@ -28,6 +43,8 @@ def scores(run: Run) -> list[Score]:
 
 def score(lifetime: str, outcomes: list[Outcome]) -> Score:
     wire = sum(outcome.wire_bytes for outcome in outcomes)
+    if not outcomes:
+        return Score(lifetime, 0, 0, 0, 0.0)
     return Score(
         lifetime,
         len(outcomes),
@@ -45,14 +62,14 @@ def remainder(run: Run) -> float:
     if run.mode == "ebpf":
         return abs(run.causes.get("unknown", 0)) / run.counter
     if run.mode == "packets" and not run.setting.offload:
-        return abs(run.causes.get("header_difference", 0) - ETHERNET_HEADER * run.packets) / run.counter
+        # A tag may be counted by the interface or not, by the way it leaves the card.
+        beyond = run.causes.get("header_difference", 0) - ETHERNET_HEADER * run.packets
+        return max(0, -beyond, beyond - (TAG * run.packets if run.setting.vlan else 0)) / run.counter
     return 0.0
 
 
-def failures(run: Run, *, short_ones: bool = True) -> list[str]:
-    """Gates that the run misses, in words. ``short_ones`` False leaves out what depends on how soon a busy machine lets
-    the agent look (packets, below 20 ms).
-    """
+def failures(run: Run) -> list[str]:
+    """Gates that the run misses, in words."""
     found = []
     every = score("all", run.outcomes)
     if every.wrong:
@@ -64,17 +81,16 @@ def failures(run: Run, *, short_ones: bool = True) -> list[str]:
         if every.byte_error > 0.001:
             found.append(f"byte error {every.byte_error:.3%}: {differing(run.outcomes)}")
     if run.mode == "packets":
-        # The gate is about connections; UDP, which has none, is in the table.
-        connections = [outcome for outcome in run.outcomes if outcome.kind != "datagrams"]
-        longer = [outcome for outcome in connections if outcome.lived_ms >= 20]
-        shorter = [outcome for outcome in connections if outcome.lived_ms < 20]
-        for outcomes, wanted in ((longer, 0.99), (shorter, 0.8 if short_ones else 0.0)):
+        for outcomes, wanted in ((longer(run.outcomes), 0.99), (shorter(run.outcomes), 0.8)):
             part = score("", outcomes)
             if part.owned < wanted * part.connections:
                 found.append(f"owned {part.owned} of {part.connections}, wanted {wanted:.0%}: {missed(outcomes)}")
         if every.byte_error > 0.001:
             found.append(f"byte error {every.byte_error:.3%}: {differing(run.outcomes)}")
     if run.mode == "unprivileged":
+        unseen = [each for each in run.outcomes if not each.counted]
+        if unseen:
+            found.append(f"not seen at all: {unseen}")
         wrong_payload = [
             outcome
             for outcome in run.outcomes
@@ -87,6 +103,16 @@ def failures(run: Run, *, short_ones: bool = True) -> list[str]:
     return found
 
 
+def longer(outcomes: Iterable[Outcome]) -> list[Outcome]:
+    """Connections of 20 ms and more; UDP sockets, which open nothing that is seen at once, of a second and more."""
+    return [each for each in outcomes if each.lived_ms >= (1_000 if each.kind == "datagrams" else 20)]
+
+
+def shorter(outcomes: Iterable[Outcome]) -> list[Outcome]:
+    """Connections below 20 ms; of UDP the table tells."""
+    return [each for each in outcomes if each.lived_ms < 20 and each.kind != "datagrams"]
+
+
 def missed(outcomes: Iterable[Outcome]) -> list[Outcome]:
     return [outcome for outcome in outcomes if outcome.found != outcome.owner]
 
@@ -97,13 +123,7 @@ def differing(outcomes: Iterable[Outcome]) -> list[Outcome]:
 
 def report(runs: list[Run]) -> str:
     parts = [
-        "## The lab: live capture against the truth",
-        "",
-        "Clients in network namespaces (curl over IPv4 and IPv6, a shell, Python, a UDP client, a server that forks),",
-        "each a program and a port of its own; a packet socket at the other end of the wire counts what passed.",
-        "Written by `make lab`. Owned: the bytes came under the right program. Byte error: the sum of all connections'",
-        "differences to the wire. Remainder: the share of the interface counter that no named cause explains.",
-        "",
+        INTRODUCTION,
         "| mode | wire | lifetime | connections | owned | wrong owner | byte error | remainder |",
         "|---|---|---|--:|--:|--:|--:|--:|",
     ]

@@ -13,14 +13,20 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from netally.contracts.codes import Cause
-from tests.capture_box import Box, box, metric
-from tests.namespaces import ip
+from tests.capture_box import Box, box, container, metric
+from tests.namespaces import REPOSITORY, Namespace, ip
 from tests.services import wait_until
 
 FIRST_PORT = 20_000
 SIZE = 150_000
 """Bytes of one download: several segments, over within a millisecond."""
-KINDS = ("curl", "curl6", "shell", "python", "datagrams", "server")
+KINDS = ("curl", "curl6", "shell", "python", "server", "container", "datagrams", "aiohttp", "quic")
+SLOW_TO_START = ("aiohttp", "quic")
+"""Programs that take a second of processor before they send: of these a quarter as many."""
+BEYOND = ("container", "datagrams", "quic")
+"""What the kernel's own TCP counters of this namespace do not tell."""
+SHORT_MS = 100
+"""Connections held shorter than this follow one another; the others are all there at once."""
 UNPRIVILEGED = (
     "import ctypes, struct, sys\n"
     "assert ctypes.CDLL(None).capset(struct.pack('=Ii', 0x20080522, 0), bytes(24)) == 0\n"
@@ -42,6 +48,33 @@ with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
         s.recv(2000)
     time.sleep(int(sys.argv[4]) / 1000)
 """
+AIOHTTP_CLIENT = """
+import asyncio, sys
+import aiohttp
+
+async def main():
+    url = "http://{}:{}/{}/{}".format(*sys.argv[1:])
+    async with aiohttp.ClientSession() as session, session.get(url) as answer:
+        await answer.read()
+
+asyncio.run(main())
+"""
+QUIC_CLIENT = """
+import asyncio, ssl, sys
+from aioquic.asyncio import connect
+from aioquic.quic.configuration import QuicConfiguration
+
+async def main():
+    configuration = QuicConfiguration(alpn_protocols=["lab"], verify_mode=ssl.CERT_NONE, server_name=NAME)
+    async with connect(sys.argv[1], int(sys.argv[2]), configuration=configuration) as client:
+        reader, writer = await client.create_stream()
+        writer.write(f"{sys.argv[3]} {sys.argv[4]}\\n".encode())
+        await reader.read()
+
+NAME = "lab.netally.test"
+asyncio.run(main())
+"""
+SCRIPTS = {"python": TCP_CLIENT, "datagrams": UDP_CLIENT, "aiohttp": AIOHTTP_CLIENT, "quic": QUIC_CLIENT}
 FORKING_SERVER = """
 import os, re, signal, socket, sys, time
 signal.signal(signal.SIGCHLD, signal.SIG_IGN)
@@ -70,6 +103,10 @@ class Setting(NamedTuple):
     words: str
     offload: bool = False
     mtu: int = 1500
+    loss: float = 0.0
+    """Percent of the packets, either way."""
+    vlan: int = 0
+    """Number of a tag that everything carries."""
 
 
 class Outcome(NamedTuple):
@@ -104,9 +141,23 @@ def run(mode: str, setting: Setting, lifetimes: list[Lifetime]) -> Run:
     with box(offload=setting.offload) as machine, contextlib.ExitStack() as started:
         for namespace in (machine.here, machine.world):
             ip("-n", namespace.name, "link", "set", namespace.interface, "mtu", str(setting.mtu))
-        kinds = [kind for kind in KINDS if mode != "unprivileged" or kind not in ("datagrams",)]
-        jobs = [(kind, lifetime) for lifetime in lifetimes for kind in kinds for _ in range(lifetime.connections)]
-        world = started.enter_context(start_world(machine, len(jobs)))
+            if setting.vlan:
+                started.enter_context(wire_program(namespace, "vlan", setting.vlan))
+        if setting.loss:
+            # At the other end only: between it and the machine.
+            started.enter_context(wire_program(machine.world, "loss", setting.loss))
+        kinds = [kind for kind in KINDS if mode != "unprivileged" or kind not in BEYOND]
+        jobs = [
+            (kind, lifetime)
+            for lifetime in lifetimes
+            for kind in kinds
+            for _ in range(-(-lifetime.connections // 4) if kind in SLOW_TO_START else lifetime.connections)
+        ]
+        inside = started.enter_context(container(machine, bridge=True)) if "container" in kinds else machine.here
+        quic = [FIRST_PORT + number for number, (kind, _) in enumerate(jobs) if kind == "quic"]
+        world = started.enter_context(start_world(machine, len(jobs), quic))
+        # A container is one by what runs in it.
+        inside.start("sleep", "1000")
         if mode == "unprivileged":
             machine.start_agent(program=UNPRIVILEGED, NETALLY_CAPTURE_MODE="")
         else:
@@ -115,11 +166,11 @@ def run(mode: str, setting: Setting, lifetimes: list[Lifetime]) -> Run:
         for number, (kind, _) in enumerate(jobs):
             if kind == "server":
                 start_server(machine, number)
-        # A server is there before its clients are.
+        # A server is there before its clients are, and the agent has looked once.
         settle(machine)
-        for kind, lifetime in dict.fromkeys(jobs):
-            numbers = [number for number, job in enumerate(jobs) if job == (kind, lifetime)]
-            perform(machine, world, kind, lifetime, numbers)
+        for lifetime in lifetimes:
+            numbers = [number for number, job in enumerate(jobs) if job[1] == lifetime]
+            perform(machine, world, inside, jobs, numbers)
         settle(machine)
         machine.stop_agent()
         batches = machine.batches()
@@ -136,14 +187,32 @@ def run(mode: str, setting: Setting, lifetimes: list[Lifetime]) -> Run:
 
 
 @contextlib.contextmanager
-def start_world(machine: Box, ports: int) -> Iterator[subprocess.Popen[str]]:
-    arguments = ("-m", "tests.peers.lab_server", machine.world.interface, str(FIRST_PORT), str(ports))
+def wire_program(namespace: Namespace, *what: object) -> Iterator[None]:
+    """Something that happens to all packets of a namespace's interface (`tests.peers.wire_programs`)."""
+    with subprocess.Popen(
+        namespace.command(sys.executable, "-m", "tests.peers.wire_programs", namespace.interface, *map(str, what)),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=REPOSITORY,
+    ) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "ready\n"
+            yield
+        finally:
+            process.kill()
+
+
+@contextlib.contextmanager
+def start_world(machine: Box, ports: int, quic: list[int]) -> Iterator[subprocess.Popen[str]]:
+    arguments = ("-m", "tests.peers.lab_server", machine.world.interface, str(FIRST_PORT), str(ports), *map(str, quic))
     with subprocess.Popen(
         machine.world.command(sys.executable, *arguments),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
-        cwd=Path(__file__).parents[2],
+        cwd=REPOSITORY,
     ) as world:
         try:
             assert world.stdout is not None
@@ -154,28 +223,46 @@ def start_world(machine: Box, ports: int) -> Iterator[subprocess.Popen[str]]:
 
 
 def owner_name(number: int) -> str:
-    return f"own{number:03d}"
+    return f"own{number:04d}"
 
 
-def perform(machine: Box, world: subprocess.Popen[str], kind: str, lifetime: Lifetime, numbers: list[int]) -> None:
-    """Connections of one kind: one after the other when they are short, else all at once."""
+def perform(
+    machine: Box,
+    world: subprocess.Popen[str],
+    inside: Namespace,
+    jobs: list[tuple[str, Lifetime]],
+    numbers: list[int],
+) -> None:
+    """Connections of one lifetime: one after the other when they are short, else all at once."""
+    assert world.stdout is not None
     running: list[subprocess.Popen[str]] = []
+    awaited = 0
     for number in numbers:
+        kind, lifetime = jobs[number]
         if kind == "server":
             serve(machine, world, number, lifetime.hold_ms)
-            continue
-        process = machine.here.start(*client(machine, kind, number, lifetime.hold_ms))
-        running.append(process)
-        if lifetime.hold_ms < 100:
-            assert process.wait(20) == 0, process.stdout and process.stdout.read()
+            awaited += 1
+        else:
+            where = inside if kind == "container" else machine.here
+            # What imports much does not compile it each time.
+            environment = {"PYTHONPYCACHEPREFIX": str(machine.directory / "compiled"), "PYTHONDONTWRITEBYTECODE": ""}
+            process = where.start(*client(machine, kind, number, lifetime.hold_ms), env=environment)
+            running.append(process)
+            if lifetime.hold_ms < SHORT_MS:
+                assert process.wait(20) == 0, process.stdout and process.stdout.read()
+        if awaited and lifetime.hold_ms < SHORT_MS:
+            assert world.stdout.readline() == "done\n"
+            awaited -= 1
     for process in running:
         assert process.wait(60) == 0, process.stdout and process.stdout.read()
+    for _ in range(awaited):
+        assert world.stdout.readline() == "done\n"
 
 
 def client(machine: Box, kind: str, number: int, hold_ms: int) -> list[str | Path]:
     port, name = FIRST_PORT + number, owner_name(number)
     address = machine.world.ipv4
-    if kind in ("curl", "curl6"):
+    if kind in ("curl", "curl6", "container"):
         program = as_program(machine, "curl", name)
         host = f"[{machine.world.ipv6}]" if kind == "curl6" else address
         return [program, "--silent", "--fail", "--output", "/dev/null", f"http://{host}:{port}/{SIZE}/{hold_ms}"]
@@ -184,8 +271,9 @@ def client(machine: Box, kind: str, number: int, hold_ms: int) -> list[str | Pat
         script = f"exec 3<>/dev/tcp/{address}/{port}; echo 1000 {hold_ms} >&3; while read -r -d '' -u 3; do :; done"
         return [as_program(machine, "bash", name), "-c", script]
     script_path = machine.directory / f"{name}.py"
-    script_path.write_text(TCP_CLIENT if kind == "python" else UDP_CLIENT)
-    return [sys.executable, "-S", "-E", script_path, address, str(port), str(SIZE), str(hold_ms)]
+    script_path.write_text(SCRIPTS[kind])
+    bare = () if kind in SLOW_TO_START else ("-S", "-E")
+    return [sys.executable, *bare, script_path, address, str(port), str(SIZE), str(hold_ms)]
 
 
 def start_server(machine: Box, number: int) -> None:
@@ -198,12 +286,10 @@ def start_server(machine: Box, number: int) -> None:
 
 
 def serve(machine: Box, world: subprocess.Popen[str], number: int, hold_ms: int) -> None:
-    """A connection from the world to a server of the machine. The server stays, its child does not."""
+    """A connection from the world to a server of the machine, whose end it tells. The server stays, its child ends."""
     assert world.stdin is not None
-    assert world.stdout is not None
     world.stdin.write(f"connect {machine.here.ipv4} {FIRST_PORT + number} {SIZE} {hold_ms}\n")
     world.stdin.flush()
-    assert world.stdout.readline() == "done\n"
 
 
 def as_program(machine: Box, command: str, name: str) -> Path:

@@ -8,14 +8,15 @@ from netally.capture.ebpf.kernel_programs import problem
 from tests.lab.gates import failures
 from tests.lab.scenario import Lifetime, Setting, run
 
-pytestmark = pytest.mark.root
+# Alone: who holds a connection of a millisecond is a question of when the agent gets its turn.
+pytestmark = [pytest.mark.root, pytest.mark.alone]
 
-SHORT = [Lifetime("< 5 ms", 0, 3), Lifetime("< 50 ms", 25, 1), Lifetime("< 1 s", 300, 1)]
+# Of nine kinds; enough that one connection is less than a gate leaves.
+SHORT = [Lifetime("< 5 ms", 0, 8), Lifetime("< 50 ms", 25, 16), Lifetime("< 1 s", 300, 2)]
 
 
 @pytest.mark.parametrize("mode", ["ebpf", "packets", "unprivileged"])
 def test_gates(mode: str) -> None:
     if mode == "ebpf" and problem():
         mode = "packets"
-    found = run(mode, Setting("plain"), SHORT)
-    assert failures(found, short_ones=False) == []
+    assert failures(run(mode, Setting("plain"), SHORT)) == []

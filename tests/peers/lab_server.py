@@ -1,4 +1,5 @@
-"""The world of the lab: ``lab_server INTERFACE FIRST COUNT`` serves TCP and UDP on a range of ports.
+"""The world of the lab: ``lab_server INTERFACE FIRST COUNT [PORT…]`` serves TCP and UDP on a range of ports, and QUIC
+on those named.
 
 A TCP client says ``BYTES HOLD_MS`` in a line (or asks for that path by HTTP), is held for so long, gets so many bytes
 and is closed. A datagram says how many bytes its answer shall have. ``connect ADDRESS PORT BYTES HOLD_MS`` on standard
@@ -11,18 +12,23 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import resource
 import socket
 import struct
 import sys
+import tempfile
 import threading
 import time
 from collections import defaultdict
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import cast
 
 ASKED = re.compile(rb"(\d+)[ /](\d+)")
 VNET = struct.Struct("<BBHHHH")
 SOL_PACKET, VNET_HDR, OUTGOING = 263, 15, 4
+Served = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
 @dataclass
@@ -63,6 +69,9 @@ class Wire(threading.Thread):
         _, gso_kind, _, gso_size, _, _ = VNET.unpack_from(data)
         at = VNET.size + 14
         (kind,) = struct.unpack_from("!H", data, at - 2)
+        if kind == 0x8100:
+            at += 4
+            (kind,) = struct.unpack_from("!H", data, at - 2)
         if kind == 0x0800:
             length = int.from_bytes(data[at + 2 : at + 4], "big") or len(data) - at
             protocol, header = data[at + 9], (data[at] & 15) * 4
@@ -99,13 +108,49 @@ class Datagrams(asyncio.DatagramProtocol):
             self.transport.sendto(bytes(int(asked[1])), address)
 
 
+async def connect(address: str, port: int, size: str, hold: str, found: Truth) -> None:
+    """A connection from here to a server of the machine."""
+    began = time.monotonic()
+    reader, writer = await asyncio.open_connection(address, port)
+    writer.write(f"{size} {hold}\n".encode())
+    found.sent += len(size) + len(hold) + 2
+    found.received += len(await reader.read(-1))
+    writer.close()
+    found.connections += 1
+    found.lived_ms = (time.monotonic() - began) * 1000
+    print("done", flush=True)
+
+
+async def serve_quic(ports: Iterable[int], served: Callable[[int], Served]) -> None:
+    """The same over a stream of QUIC."""
+    # Only here: what it imports costs as much as all the rest.
+    from aioquic.asyncio import serve
+    from aioquic.quic.configuration import QuicConfiguration
+
+    from tests.certificates import write_certificate
+
+    configuration = QuicConfiguration(alpn_protocols=["lab"], is_client=False)
+    with tempfile.TemporaryDirectory() as directory:
+        certificate, key = write_certificate(Path(directory))
+        configuration.load_cert_chain(certificate, key)
+    serving: set[asyncio.Future[None]] = set()
+
+    def handler(serve_one: Served) -> Callable[[asyncio.StreamReader, asyncio.StreamWriter], None]:
+        return lambda reader, writer: serving.add(asyncio.ensure_future(serve_one(reader, writer)))
+
+    for port in ports:
+        await serve("0.0.0.0", port, configuration=configuration, stream_handler=handler(served(port)))
+
+
 async def main() -> None:
+    resource.setrlimit(resource.RLIMIT_NOFILE, (8_192, 8_192))
     interface, first, count = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+    quic = {int(port) for port in sys.argv[4:]}
     truth: dict[int, Truth] = defaultdict(Truth)
     wire = Wire(interface, first, count, truth)
     wire.start()
 
-    def served(port: int):  # type: ignore[no-untyped-def]
+    def served(port: int) -> Served:
         async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             began = time.monotonic()
             found = truth[port]
@@ -117,10 +162,13 @@ async def main() -> None:
                 await asyncio.sleep(hold / 1000)
                 head = b"HTTP/1.0 200 OK\r\n\r\n" if line.startswith(b"GET ") else b""
                 writer.write(head + bytes(size))
-                await writer.drain()
                 found.sent += len(head) + size
-                writer.close()
-                await writer.wait_closed()
+                if port in quic:
+                    writer.write_eof()
+                else:
+                    await writer.drain()
+                    writer.close()
+                    await writer.wait_closed()
             except OSError:
                 pass
             found.connections += 1
@@ -129,7 +177,9 @@ async def main() -> None:
         return serve
 
     loop = asyncio.get_running_loop()
-    for port in range(first, first + count):
+    if quic:
+        await serve_quic(quic, served)
+    for port in sorted(set(range(first, first + count)) - quic):
         await asyncio.start_server(served(port), None, port, reuse_address=True)
         for family, any_address in ((socket.AF_INET, "0.0.0.0"), (socket.AF_INET6, "::")):
             sock = socket.socket(family, socket.SOCK_DGRAM)
@@ -138,17 +188,10 @@ async def main() -> None:
             sock.bind((any_address, port))
             await loop.create_datagram_endpoint(Datagrams, sock=sock)
     print("ready", flush=True)
+    connecting: set[asyncio.Task[None]] = set()
     while line := await loop.run_in_executor(None, sys.stdin.readline):
         _, address, port, size, hold = line.split()
-        began = time.monotonic()
-        reader, writer = await asyncio.open_connection(address, int(port))
-        writer.write(f"{size} {hold}\n".encode())
-        truth[int(port)].sent += len(size) + len(hold) + 2
-        truth[int(port)].received += len(await reader.read(-1))
-        writer.close()
-        truth[int(port)].connections += 1
-        truth[int(port)].lived_ms = (time.monotonic() - began) * 1000
-        print("done", flush=True)
+        connecting.add(asyncio.create_task(connect(address, int(port), size, hold, truth[int(port)])))
     wire.ending = True
     wire.join()
     for port, found in sorted(truth.items()):

@@ -156,6 +156,17 @@ def test_udp_gets_its_process_when_first_counted(machine: Machine) -> None:
     assert machine.table.process[slot] is not None
 
 
+def test_a_connection_of_quic_gets_its_process_as_it_opens(machine: Machine) -> None:
+    initial = bytes.fromhex("c000000001") + bytes(1_195)
+    with socket.socket(type=socket.SOCK_DGRAM) as sock:
+        sock.bind(("127.0.0.1", 0))
+        packet = IP(src="127.0.0.1", dst=PEER) / UDP(sport=sock.getsockname()[1], dport=443) / initial
+        machine.tap(packet, outgoing=True)
+    # The socket is gone when the flow is counted.
+    slot = machine.count(packet, outgoing=True)
+    assert machine.table.process[slot] is not None
+
+
 def test_an_accepted_connection_that_is_gone_belongs_to_its_listener(machine: Machine) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]

@@ -13,6 +13,8 @@ def main() -> int:
             # structlog loads rich where it is installed, for colours that this log has none of: a sixth of the start.
             # None there makes its import fail, which structlog is prepared for; only the stub knows modules alone.
             sys.modules.setdefault("rich", None)  # type: ignore[arg-type]
+            # The same for the bus over WebSocket, which the agent does not speak: 6 MB.
+            sys.modules.setdefault("aiohttp", None)  # type: ignore[arg-type]
             # The pool of numpy's linear algebra, which is not used, would be threads that keep every privilege.
             os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
             from netally.capture import app

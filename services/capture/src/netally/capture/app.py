@@ -37,7 +37,7 @@ from netally.capture.interval import Interval, following, interval_at
 from netally.capture.live import take_sample
 from netally.capture.naming_rules import Rename, as_found, parse_rules
 from netally.capture.netlink import ROUTE, NetlinkSocket
-from netally.capture.network_namespace import NetworkNamespaces
+from netally.capture.network_namespace import REFRESH_SECONDS, NetworkNamespaces
 from netally.capture.packet_ring import BLOCK_TIMEOUT_MS
 from netally.capture.priority import Priority
 from netally.capture.process_events import ProcessEvents
@@ -111,6 +111,7 @@ class Agent:
         self._spool = spool
         self._mode = mode
         self._started_at = round(time.time() * 1000)
+        self._version = version("netally-capture")
         # One thread for the disk: a slow disk must not stop the reading of packets.
         self._disk = ThreadPoolExecutor(max_workers=1, thread_name_prefix="spool")
         self._publisher = Publisher(settings.nats_url, spool, self._disk, access)
@@ -119,9 +120,11 @@ class Agent:
         self._diag = _open_diag()
         self._table = FlowTable(settings.flow_limit)
         self._names = FlowNames(is_local=self._is_local)
-        self._events = _hear_processes()
+        # In mode ebpf programs are told of with their sockets.
+        self._events = _hear_processes() if mode.mode != Mode.EBPF else None
         self._processes = ProcessTable(events=self._events)
-        self._namespaces = NetworkNamespaces()
+        # The kernel tells of containers' sockets in mode ebpf: only those from before are asked for in their namespaces.
+        self._namespaces = NetworkNamespaces(every=60.0 if mode.mode == Mode.EBPF else REFRESH_SECONDS)
         self._attribution = Attribution(
             self._table, self._names, self._processes, self._diag, first_ephemeral_port(), self._namespaces
         )
@@ -495,7 +498,7 @@ class Agent:
         return AgentReported(
             host=self._host,
             time=round(time.time() * 1000),
-            version=version("netally-capture"),
+            version=self._version,
             started_at=self._started_at,
             mode=self._mode.mode.label,
             mode_reason=reason,

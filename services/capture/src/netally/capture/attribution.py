@@ -89,7 +89,8 @@ class Attribution:
     def tapped(self, packet: Packet, frame: bytes, *, time: float, interface: int, outgoing: bool | None) -> None:
         """A packet of the tap: the opening of a connection, or one that names its flow."""
         opens = packet.protocol == TCP and packet.tcp_flags & (TCP_SYN | TCP_ACK) == TCP_SYN
-        asks = packet.protocol == UDP and packet.dst_port == DNS_PORT
+        # A question to DNS, or what opens a connection of QUIC: the tap passes no other UDP that leaves a client.
+        asks = packet.protocol == UDP and packet.src_port != DNS_PORT
         slot = None
         if (opens or asks) and outgoing is not False and not self.kernel_tells:
             # Before anything else: the socket may live for a millisecond only.

@@ -57,10 +57,13 @@ class _Opened(NamedTuple):
 
 
 class NetworkNamespaces:
-    """Socket questions to every other namespace. Needs CAP_SYS_ADMIN; without it there are none."""
+    """Socket questions to every other namespace. Needs CAP_SYS_ADMIN; without it there are none. ``every`` is in
+    seconds, how often it is looked for namespaces that come and go.
+    """
 
-    def __init__(self, proc: str = "/proc") -> None:
+    def __init__(self, proc: str = "/proc", *, every: float = REFRESH_SECONDS) -> None:
         self._proc = proc
+        self._every = every
         self._own = self._number("self")
         self._open: dict[int, _Opened] = {}
         self._by_address: dict[bytes, list[SocketDiag]] = {}
@@ -68,10 +71,10 @@ class NetworkNamespaces:
         self._refreshed = float("-inf")
 
     def refresh(self, now: float, own_addresses: Collection[bytes]) -> None:
-        """Follow namespaces that come and go, every `REFRESH_SECONDS` of ``now`` (any clock). A socket kept open keeps
+        """Follow namespaces that come and go, as often as wanted by ``now`` (any clock, seconds). A socket kept open keeps
         its namespace alive, so that of a namespace without processes is closed.
         """
-        if 0 <= now - self._refreshed < REFRESH_SECONDS:
+        if 0 <= now - self._refreshed < self._every:
             return
         self._refreshed = now
         found = self._running()
