@@ -126,6 +126,8 @@ def test_a_killed_agent_leaves_nothing_and_the_next_begins(machine: Box) -> None
     if not is_ebpf(machine):
         return
     assert machine.agent is not None
+    # Its socket is older than the agent that will count it.
+    older = machine.here.start(*UDP_CLIENT, machine.world.ipv4, "9000", "4000", "500", "300")
     machine.agent.send_signal(signal.SIGKILL)
     machine.agent.wait(10)
     start(machine)
@@ -136,3 +138,10 @@ def test_a_killed_agent_leaves_nothing_and_the_next_begins(machine: Box) -> None
     rows = records(machine.batches()[before:], protocol=6, server_port=443)
     assert 500_000 < total(rows, "bytes_in") < 540_000
     assert {row["app"] for row in rows} == {"curl"}
+    seeded = records(machine.batches()[before:], protocol=17, server_port=9000)
+    assert {(row["app"].partition(" ")[0], row["process_source"]) for row in seeded} == {
+        ("udp_client.py", ProcessSource.SOCK_DIAG)
+    }
+    assert total(seeded, "packets_out") > 0
+    older.kill()
+    older.wait(10)

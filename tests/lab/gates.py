@@ -20,8 +20,8 @@ loss between the wire and the world, tags from end to end. Written by `make lab`
 Owned: the bytes came under the right program. Byte error: the sum of all connections' differences to the wire.
 Remainder: the share of the interface counter that no named cause explains. Mode packets asks for a UDP socket's
 process when its first packets are counted, up to 0.2 s after they passed: the UDP client's shorter sockets, a seventh
-of each lifetime, are over by then; QUIC is asked for as it opens. Mode unprivileged sees TCP of its own namespace
-only, and is asked for that.
+of each lifetime, are over by then; QUIC is asked for as it opens. Mode unprivileged is asked for TCP of its own
+namespace only: its bytes are exact to the last connection, and have an owner where the connection lasted for a second.
 """
 
 

@@ -25,6 +25,8 @@ SLOW_TO_START = ("aiohttp", "quic")
 """Programs that take a second of processor before they send: of these a quarter as many."""
 BEYOND = ("container", "datagrams", "quic")
 """What the kernel's own TCP counters of this namespace do not tell."""
+AS_ORDINARY = ("setpriv", "--bounding-set=-all", "--inh-caps=-all")
+"""How a program starts that an agent without capabilities may look into: with none itself."""
 SHORT_MS = 100
 """Connections held shorter than this follow one another; the others are all there at once."""
 UNPRIVILEGED = (
@@ -43,9 +45,13 @@ UDP_CLIENT = """
 import socket, sys, time
 with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
     s.connect((sys.argv[1], int(sys.argv[2])))
+    s.settimeout(0.2)
     for _ in range(20):
         s.send(b"1200 0".ljust(600))
-        s.recv(2000)
+        try:
+            s.recv(2000)
+        except TimeoutError:
+            pass  # one of the two was lost
     time.sleep(int(sys.argv[4]) / 1000)
 """
 AIOHTTP_CLIENT = """
@@ -156,6 +162,7 @@ def run(mode: str, setting: Setting, lifetimes: list[Lifetime]) -> Run:
         inside = started.enter_context(container(machine, bridge=True)) if "container" in kinds else machine.here
         quic = [FIRST_PORT + number for number, (kind, _) in enumerate(jobs) if kind == "quic"]
         world = started.enter_context(start_world(machine, len(jobs), quic))
+        prefix = AS_ORDINARY if mode == "unprivileged" else ()
         # A container is one by what runs in it.
         inside.start("sleep", "1000")
         if mode == "unprivileged":
@@ -165,12 +172,12 @@ def run(mode: str, setting: Setting, lifetimes: list[Lifetime]) -> Run:
         assert machine.ask("agent")[0]["mode"] == mode, machine.ask("agent")
         for number, (kind, _) in enumerate(jobs):
             if kind == "server":
-                start_server(machine, number)
+                start_server(machine, number, prefix)
         # A server is there before its clients are, and the agent has looked once.
         settle(machine)
         for lifetime in lifetimes:
             numbers = [number for number, job in enumerate(jobs) if job[1] == lifetime]
-            perform(machine, world, inside, jobs, numbers)
+            perform(machine, world, inside, jobs, numbers, prefix)
         settle(machine)
         machine.stop_agent()
         batches = machine.batches()
@@ -232,6 +239,7 @@ def perform(
     inside: Namespace,
     jobs: list[tuple[str, Lifetime]],
     numbers: list[int],
+    prefix: tuple[str, ...],
 ) -> None:
     """Connections of one lifetime: one after the other when they are short, else all at once."""
     assert world.stdout is not None
@@ -246,7 +254,7 @@ def perform(
             where = inside if kind == "container" else machine.here
             # What imports much does not compile it each time.
             environment = {"PYTHONPYCACHEPREFIX": str(machine.directory / "compiled"), "PYTHONDONTWRITEBYTECODE": ""}
-            process = where.start(*client(machine, kind, number, lifetime.hold_ms), env=environment)
+            process = where.start(*prefix, *client(machine, kind, number, lifetime.hold_ms), env=environment)
             running.append(process)
             if lifetime.hold_ms < SHORT_MS:
                 assert process.wait(20) == 0, process.stdout and process.stdout.read()
@@ -276,11 +284,11 @@ def client(machine: Box, kind: str, number: int, hold_ms: int) -> list[str | Pat
     return [sys.executable, *bare, script_path, address, str(port), str(SIZE), str(hold_ms)]
 
 
-def start_server(machine: Box, number: int) -> None:
+def start_server(machine: Box, number: int, prefix: tuple[str, ...]) -> None:
     """A server of the machine that forks for each connection."""
     script = machine.directory / f"{owner_name(number)}.py"
     script.write_text(FORKING_SERVER)
-    server = machine.here.start(sys.executable, "-S", "-E", script, "", str(FIRST_PORT + number))
+    server = machine.here.start(*prefix, sys.executable, "-S", "-E", script, "", str(FIRST_PORT + number))
     assert server.stdout is not None
     assert server.stdout.readline() == "ready\n"
 

@@ -124,7 +124,7 @@ async def connect(address: str, port: int, size: str, hold: str, found: Truth) -
 async def serve_quic(ports: Iterable[int], served: Callable[[int], Served]) -> None:
     """The same over a stream of QUIC."""
     # Only here: what it imports costs as much as all the rest.
-    from aioquic.asyncio import serve
+    from aioquic.asyncio.server import serve
     from aioquic.quic.configuration import QuicConfiguration
 
     from tests.certificates import write_certificate

@@ -120,6 +120,27 @@ def test_sockets_are_counted_with_their_process_in_both_directions() -> None:
 
 
 @pytest.mark.root
+def test_programs_of_others_stay_beside_ours() -> None:
+    if problem():
+        assert find_mode().mode != Mode.EBPF
+        return
+    programs = [SocketPrograms(), SocketPrograms()]
+    try:
+        with socket.socket(type=socket.SOCK_DGRAM) as sender:
+            sender.bind(("127.0.0.1", 0))
+            for _ in range(10):
+                sender.sendto(bytes(72), ("127.0.0.1", 9))
+            port = sender.getsockname()[1]
+        for each in programs:
+            keys, values = bpf_calls.BatchReader(each.maps["flows"], KEY, VALUE).read()
+            (row,) = np.flatnonzero((keys["local_port"] == port) & (keys["pid"] == os.getpid()))
+            assert values["amounts"][row].tolist()[1::2] == [1000, 10]
+    finally:
+        for each in programs:
+            each.close()
+
+
+@pytest.mark.root
 def test_a_killed_process_takes_its_programs_along() -> None:
     if problem():
         assert find_mode().mode != Mode.EBPF

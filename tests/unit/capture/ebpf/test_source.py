@@ -13,8 +13,10 @@ import pytest
 
 from netally.capture.attribution import Attribution, first_ephemeral_port
 from netally.capture.capture_mode import find_mode
+from netally.capture.ebpf import kernel_programs
 from netally.capture.ebpf import source as source_module
 from netally.capture.ebpf.kernel_programs import problem
+from netally.capture.ebpf.object_file import ObjectFile
 from netally.capture.ebpf.programs import Programs
 from netally.capture.ebpf.source import KernelCounts
 from netally.capture.ebpf.watched_interface import WatchedInterface
@@ -135,6 +137,38 @@ async def test_what_passed_is_what_sockets_counted(counted: Counted | None) -> N
     assert passed.bytes[0] == passed.bytes[1] >= 50 * 1000
     assert passed.frame_bytes == passed.bytes
     assert passed.elsewhere == passed.not_ip == passed.lost == (0, 0, 0, 0)
+
+
+async def test_what_a_full_map_has_no_room_for_is_lost_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    if problem():
+        assert find_mode().mode != Mode.EBPF
+        return
+    shipped = kernel_programs._read
+
+    def small(name: str) -> ObjectFile:
+        found = shipped(name)
+        if "flows" not in found.maps:
+            return found
+        return found._replace(maps={**found.maps, "flows": found.maps["flows"]._replace(entries=8)})
+
+    monkeypatch.setattr(kernel_programs, "_read", small)
+    counted = Counted()
+    try:
+        with socket.socket(type=socket.SOCK_DGRAM) as receiver:
+            receiver.bind(("127.0.0.1", 0))
+            for _ in range(50):
+                with socket.socket(type=socket.SOCK_DGRAM) as sender:
+                    sender.sendto(bytes(72), receiver.getsockname())
+        passed = counted.counts.take_passed()[counted.loopback.ifindex]
+        counted.counts.read(time=time.time())
+        # Both ends' programs count: 100 connections of 100 bytes, of which 8 have room.
+        assert passed.lost[0] >= 90 * 100
+        assert passed.lost[2] >= 90
+        assert counted.counts.crowd is not None
+        assert counted.counts.crowd.lost >= 90
+        assert counted.counts.fill > 0.5
+    finally:
+        counted.close()
 
 
 async def test_while_paused_nothing_counts(counted: Counted | None) -> None:

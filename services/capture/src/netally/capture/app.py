@@ -123,7 +123,7 @@ class Agent:
         # In mode ebpf programs are told of with their sockets.
         self._events = _hear_processes() if mode.mode != Mode.EBPF else None
         self._processes = ProcessTable(events=self._events)
-        # The kernel tells of containers' sockets in mode ebpf: only those from before are asked for in their namespaces.
+        # In mode ebpf the kernel tells of containers: only sockets from before are asked for in their namespaces.
         self._namespaces = NetworkNamespaces(every=60.0 if mode.mode == Mode.EBPF else REFRESH_SECONDS)
         self._attribution = Attribution(
             self._table, self._names, self._processes, self._diag, first_ephemeral_port(), self._namespaces

@@ -71,8 +71,8 @@ class NetworkNamespaces:
         self._refreshed = float("-inf")
 
     def refresh(self, now: float, own_addresses: Collection[bytes]) -> None:
-        """Follow namespaces that come and go, as often as wanted by ``now`` (any clock, seconds). A socket kept open keeps
-        its namespace alive, so that of a namespace without processes is closed.
+        """Follow namespaces that come and go, as often as wanted by ``now`` (any clock, seconds). A socket kept open
+        keeps its namespace alive, so that of a namespace without processes is closed.
         """
         if 0 <= now - self._refreshed < self._every:
             return
