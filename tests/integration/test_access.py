@@ -16,9 +16,9 @@ from nats.aio.client import Client
 from netally.bus import subjects
 from netally.contracts.wire import encode_json
 from tests.access_tokens import bearer
-from tests.aggregator_process import AggregatorProcess
+from tests.aggregator_process import AggregatorProcess, publish
 from tests.api_process import ApiProcess, api_process
-from tests.builders import make_live_sample
+from tests.builders import make_batch, make_flow_record, make_live_sample
 from tests.ordering import Orders
 from tests.services import NatsServer, eventually
 
@@ -150,8 +150,6 @@ async def test_an_expired_token_and_its_session_are_of_no_use_on_any_instance(st
 async def test_a_session_ended_on_one_instance_is_over_on_every_other(stack: Stack) -> None:
     code = (await stack.one.client.post("/api/session/codes")).json()["code"]
     async with browser(stack.one) as here, browser(stack.other) as there:
-        # A code opens one session, on the instance that made it.
-        assert (await there.post("/api/session", json={"code": code})).status_code == 401
         assert (await here.post("/api/session", json={"code": code})).status_code == 200
         assert (await here.post("/api/session", json={"code": code})).status_code == 401
         cookie = here.cookies["netally_session"]
@@ -180,6 +178,23 @@ async def test_a_session_ended_on_one_instance_is_over_on_every_other(stack: Sta
         await eventually(is_ready)
         answer = await anyone.get("/api/session", headers={"Cookie": f"netally_session={cookie}"})
         assert answer.status_code == 401
+
+
+async def test_a_code_opens_one_session_on_whichever_instance_it_reaches(stack: Stack) -> None:
+    async with browser(stack.one) as here, browser(stack.other) as there:
+        for _ in range(3):
+            code = (await stack.one.client.post("/api/session/codes")).json()["code"]
+            answers = await asyncio.gather(*(one.post("/api/session", json={"code": code}) for one in (here, there)))
+            assert sorted(one.status_code for one in answers) == [200, 401]
+            again = [(await one.post("/api/session", json={"code": code})).status_code for one in (here, there)]
+            assert again == [401, 401]
+        code = (await stack.one.client.post("/api/session/codes")).json()["code"]
+        assert (await there.post("/api/session", json={"code": code})).status_code == 200
+        assert (await here.get("/api/session", headers={"Cookie": _cookie(there)})).status_code == 200
+
+
+def _cookie(client: httpx.AsyncClient) -> str:
+    return f"netally_session={client.cookies['netally_session']}"
 
 
 async def test_a_live_stream_ends_with_the_token_that_it_was_opened_with(stack: Stack, nats_client: Client) -> None:
@@ -211,6 +226,51 @@ async def test_a_live_stream_ends_with_the_token_that_it_was_opened_with(stack: 
     assert time.monotonic() - revoked_at < REVOKED_WITHIN + 1
     assert any("seen-1" in line for line in lines)
     assert not any("foreign-9" in line for line in lines)
+
+
+async def test_an_exported_file_holds_the_hosts_of_the_token_alone(stack: Stack, nats_client: Client) -> None:
+    end = int(time.time()) // 5 * 5_000
+    for number, host in enumerate(("seen-1", "foreign-9"), 1):
+        record = make_flow_record(bytes_in=1_000 * number)
+        batch = make_batch(
+            [record] * 3, host=host, domains=[f"site-of-{host}.example"], start=end - 60_000, epoch=str(number) * 32
+        )
+        await publish(nats_client.jetstream(), batch)
+    span = {"from": str(end - 600_000), "to": str(end), "tier": "raw"}
+
+    async def all_stored() -> bool:
+        answer = await stack.one.client.get("/api/hosts", params={"from": span["from"], "to": span["to"]})
+        return {host["name"] for host in answer.json()["hosts"]} == {"seen-1", "foreign-9"}
+
+    await eventually(all_stored, within=20)
+    mine = bearer((await stack.create(role="operator", hosts=["seen-1"]))["secret"])
+    everything = await stack.one.client.get("/api/export", params={**span, "format": "csv"})
+    assert b"foreign-9" in everything.content
+    for form in ("csv", "json"):
+        for more in (
+            {},
+            {"host": "seen-1"},
+            {"filter": "host != seen-1 or bytes > 1B"},
+            {"filter": "host = foreign-9"},
+        ):
+            answer = await stack.other.client.get("/api/export", params={**span, "format": form, **more}, headers=mine)
+            assert answer.status_code == 200, answer.text
+            manifest = await stack.one.client.get(
+                f"/api/exports/{answer.headers['netally-command']}/manifest", headers=mine
+            )
+            for text in (answer.text, manifest.text.replace("host = foreign-9", "")):
+                assert "foreign" not in text, (form, more)
+            foreign_only = more.get("filter") == "host = foreign-9"
+            assert ("seen-1" in answer.text) == (not foreign_only), (form, more)
+            assert manifest.json()["rows"] == answer.text.count("site-of-seen-1")
+        denied = await stack.one.client.get(
+            "/api/export", params={**span, "format": form, "host": "foreign-9"}, headers=mine
+        )
+        assert denied.status_code == 403
+    # Nor is there anybody else's file.
+    for path in ("", "/manifest"):
+        foreign = f"/api/exports/{everything.headers['netally-command']}{path}"
+        assert (await stack.one.client.get(foreign, headers=mine)).status_code == 404
 
 
 async def test_no_token_is_made_in_any_other_way(stack: Stack, nats_client: Client) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from netally.api.access import IDLE_SECONDS, MOST_CODES, SESSION_SECONDS, Access
+from netally.api.access import IDLE_SECONDS, SESSION_SECONDS, Access
 from netally.api.access_state import AccessState
 from netally.api.attempt_limit import ATTEMPTS
 from netally.api.problems import ProblemError
@@ -36,6 +36,13 @@ class Reports:
         self.state = state
         self.sessions: list[tuple[SessionUse, bool]] = []
         self.tokens: list[str] = []
+        self.opened_first: bool | None = True
+        """What the bus says of a code: whether it is the first that heard of it, None while it is away."""
+
+    async def opened(self, use: SessionUse) -> bool | None:
+        if self.opened_first is not False:
+            self.session(use, at_once=True)
+        return self.opened_first
 
     def session(self, use: SessionUse, *, at_once: bool = False) -> None:
         self.sessions.append((use, at_once))
@@ -238,16 +245,71 @@ async def test_a_code_works_for_ten_minutes(accounts: Accounts, clock: Clock) ->
     assert await accounts.access.open_session(made.code) is None
 
 
-async def test_codes_are_bounded_and_the_oldest_go_first(accounts: Accounts) -> None:
-    codes = [accounts.access.new_code().code for _ in range(MOST_CODES + 1)]
-    assert await accounts.access.open_session(codes[0]) is None
+async def test_a_code_opens_its_session_on_another_instance_once(accounts: Accounts, clock: Clock) -> None:
+    other = Accounts(clock)
+    code = accounts.access.new_code().code
+    assert await other.access.open_session(code) is not None
+    # This instance hears of it, as of every use; a third asks the bus, which has heard of it before.
+    for use, _ in other.reports.sessions:
+        accounts.state.heard(use)
+    assert await accounts.access.open_session(code) is None
+    third = Accounts(clock)
+    third.reports.opened_first = False
+    assert await third.access.open_session(code) is None
+
+
+async def test_while_the_bus_is_away_a_code_works_where_it_was_made_alone(accounts: Accounts, clock: Clock) -> None:
+    other = Accounts(clock)
+    accounts.reports.opened_first = other.reports.opened_first = None
+    code = accounts.access.new_code().code
+    with pytest.raises(ProblemError) as refused:
+        await other.access.open_session(code)
+    assert refused.value.problem.status == 503
+    assert await accounts.access.open_session(code) is not None
+    assert await accounts.access.open_session(code) is None
+    # It was not held against the other, which takes the next when the bus is back.
+    other.reports.opened_first = True
+    assert await other.access.open_session(accounts.access.new_code().code) is not None
+
+
+async def test_of_a_code_used_twice_at_once_one_opens(accounts: Accounts) -> None:
+    code = accounts.access.new_code().code
+    opened = await asyncio.gather(*(accounts.access.open_session(code) for _ in range(5)))
+    assert sum(one is not None for one in opened) == 1
+
+
+async def test_codes_are_kept_in_bounds(accounts: Accounts, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("netally.api.access.MOST_CODES", 3)
+    codes = [accounts.access.new_code().code for _ in range(10)]
+    accounts.reports.opened_first = None
+    with pytest.raises(ProblemError):
+        await accounts.access.open_session(codes[0])
     assert await accounts.access.open_session(codes[-1]) is not None
 
 
-@pytest.mark.parametrize("code", ["", "x", "\udcff", "0" * 10_000])
+@pytest.mark.parametrize("code", ["", "x", "\udcff", "0" * 10_000, "ü.x", f"{'0' * 32}..fffffffffff.{'A' * 43}"])
 async def test_a_made_up_code_opens_nothing(accounts: Accounts, code: str) -> None:
     accounts.access.new_code()
     assert await accounts.access.open_session(code) is None
+
+
+async def test_a_code_is_of_no_use_when_it_was_changed_or_the_admin_token_is_another(
+    accounts: Accounts, clock: Clock
+) -> None:
+    made = await accounts.add_token()
+    number, token, expires_at, signature = accounts.access.new_code(made.token).code.split(".")
+    for changed in (
+        # The admin's, for longer, of another session.
+        (number, "", expires_at, signature),
+        (number, token, "f" + expires_at, signature),
+        ("0" * 32, token, expires_at, signature),
+    ):
+        assert await accounts.access.open_session(".".join(changed)) is None
+    assert await Accounts(clock, "another-token").access.open_session(accounts.access.new_code().code) is None
+    # Neither is a session's cookie a code, nor a code a cookie.
+    cookie = await accounts.open_session()
+    assert await accounts.access.open_session(cookie) is None
+    assert await accounts.refused(accounts.access.new_code().code) == 401
 
 
 async def test_a_code_of_a_token_that_was_revoked_opens_nothing(accounts: Accounts) -> None:

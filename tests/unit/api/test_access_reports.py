@@ -25,6 +25,7 @@ class Bus:
         self.is_connected = True
         self.takes = True
         self.told: list[AccessUsed] = []
+        self.ids: set[str] = set()
         self.callbacks: dict[str, Any] = {}
 
     @property
@@ -37,11 +38,16 @@ class Bus:
     def jetstream(self, timeout: float) -> Bus:
         return self
 
-    async def publish(self, subject: str, body: bytes) -> None:
+    async def publish(self, subject: str, body: bytes, headers: dict[str, str] | None = None) -> Any:
         if not self.takes:
             raise nats.errors.NoRespondersError
         assert subject == "access.v1.used"
-        self.told.append(decode_json(body, AccessUsed))
+        said = (headers or {}).get("Nats-Msg-Id", "")
+        duplicate = said in self.ids
+        self.ids |= {said} - {""}
+        if not duplicate:
+            self.told.append(decode_json(body, AccessUsed))
+        return SimpleNamespace(duplicate=duplicate)
 
 
 def use(number: str, **changes: Any) -> SessionUse:
@@ -107,3 +113,24 @@ async def test_what_other_instances_tell_is_heard() -> None:
     broken: Any = SimpleNamespace(data=b"{", subject="access.v1.used")
     await reports._hear(broken)
     assert await state.session("1" * 32) == (START, True)
+
+
+async def test_of_a_session_opened_twice_the_second_is_told_so() -> None:
+    bus, state, reports = parts()
+    assert await reports.opened(use("a")) is True
+    assert await state.session("a" * 32) is not None
+    another = AccessReports(bus, AccessState(ScriptedDatabase().as_database(), lambda: START))  # type: ignore[arg-type]
+    assert await another.opened(use("a")) is False
+    bus.takes = False
+    assert await another.opened(use("b")) is None
+    bus.is_connected = False
+    assert await another.opened(use("c")) is None
+    # What the bus did not take is told once it does.
+    bus.takes = bus.is_connected = True
+    task = asyncio.create_task(another.run())
+
+    async def told() -> bool:
+        return {one.number[0] for report in bus.told for one in report.sessions} >= {"a", "b", "c"}
+
+    await eventually(told)
+    task.cancel()

@@ -101,6 +101,8 @@ def stream_configs(
             discard=DiscardPolicy.OLD,
             max_age=7 * 86400,
             max_bytes=64 * MIB,
+            # Longer than a login code is good: its message id is what makes it work once.
+            duplicate_window=900,
             storage=StorageType.FILE,
         ),
         StreamConfig(

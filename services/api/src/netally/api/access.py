@@ -1,7 +1,8 @@
 """Who asks: the admin token, tokens of the database, login codes, session cookies.
 
 A session's cookie is signed and names the token that opened it, so that it can do what the token can, for as long as
-the token can. Codes are kept in this instance's memory alone: that is what makes each work once.
+the token can. A login code is signed as well and carries the number that its session will have, so that every instance
+takes what one of them made; that it works once is what the bus says, which is told of each session that is opened.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 import structlog
-from itsdangerous import BadSignature, URLSafeSerializer
+from itsdangerous import BadSignature, Signer, URLSafeSerializer
 
 from netally.api.access_reports import AccessReports
 from netally.api.access_state import AccessState, KnownToken
@@ -30,11 +31,13 @@ COOKIE: Final = "netally_session"
 SESSION_SECONDS: Final = 12 * 3600
 IDLE_SECONDS: Final = 2 * 3600
 CODE_SECONDS: Final = 600
-MOST_CODES: Final = 100
+MOST_CODES: Final = 10_000
 TOKEN_FILE: Final = "admin-token"  # noqa: S105  (a file's name)
 ADMIN: Final = "admin"
 
 _NUMBER: Final = re.compile("[0-9a-f]{32}")
+_CODE: Final = re.compile(r"([0-9a-f]{32})\.([0-9a-f]{0,16})\.([0-9a-f]{1,12})")
+_CODE_SALT: Final = "netally_code"
 
 log = structlog.get_logger()
 
@@ -46,6 +49,20 @@ class Opened(NamedTuple):
 
     def __repr__(self) -> str:
         return f"Opened({self.session.actor})"
+
+
+class _Code(NamedTuple):
+    number: str
+    """Of the session that it opens."""
+    token: str
+    expires_at: int
+
+
+class _Signing(NamedTuple):
+    token: str
+    """Admin token that the keys follow from."""
+    cookies: URLSafeSerializer
+    codes: Signer
 
 
 class _Cookie(NamedTuple):
@@ -65,9 +82,10 @@ class Access:
         self._given = token
         self._file = token_file
         self._read: tuple[float, str] = (0.0, "")
-        self._signer: tuple[str, URLSafeSerializer] | None = None
+        self._signer: _Signing | None = None
         self._clock = clock
-        self._codes: dict[bytes, tuple[int, str]] = {}
+        self._made: dict[str, int] = {}
+        self._used: dict[str, int] = {}
         self._checking: dict[str, asyncio.Task[bool]] = {}
         self._state = state
         self._reports = reports
@@ -163,32 +181,54 @@ class Access:
     # --- sessions -----------------------------------------------------------------------------------------------
 
     def new_code(self, token: str = "") -> LoginCode:
-        """A code that opens one session of the token (empty: the admin token) within ten minutes."""
-        now = self._clock()
-        self._codes = {code: found for code, found in self._codes.items() if found[0] > now}
-        while len(self._codes) >= MOST_CODES:
-            del self._codes[next(iter(self._codes))]
-        code = secrets.token_urlsafe(24)
-        expires_at = now + CODE_SECONDS * 1000
-        self._codes[digest(code)] = (expires_at, token)
+        """A code that opens one session of the token (empty: the admin token) within ten minutes, on any instance."""
+        number, expires_at = secrets.token_hex(16), self._clock() + CODE_SECONDS * 1000
+        self._keep(self._made, number, expires_at)
+        code = self._signing().codes.sign(f"{number}.{token}.{expires_at:x}").decode("ascii")
         return LoginCode(code=code, expires_at=expires_at)
 
     async def open_session(self, code: str) -> Opened | None:
-        """None for a code that is unknown, used or too old."""
-        expires_at, token = self._codes.pop(digest(code), (0, ""))
+        """None for a code that is unknown, used or too old. Raises the 503 when nobody knows whether it was used."""
+        made = self._read_code(code)
         now = self._clock()
-        if expires_at <= now or not self.token():
+        if made is None or made.expires_at <= now or made.number in self._used:
             return None
+        # Before anything is waited for: of two at once one comes here.
+        self._keep(self._used, made.number, made.expires_at)
         end = now + SESSION_SECONDS * 1000
         known = None
-        if token:
-            known = await self._state.token(token)
+        if made.token:
+            known = await self._state.token(made.token)
             if known is None or (known.expires_at is not None and known.expires_at <= now):
                 return None
             end = min(end, known.expires_at or end)
-        found = _Cookie(secrets.token_hex(16), token, now, end)
-        self._reports.session(SessionUse(found.number, token, now, end, now), at_once=True)
-        return Opened(_session(found, known), self._signing().dumps(list(found)))
+        if await self._state.session(made.number) is not None:
+            return None
+        first = await self._reports.opened(SessionUse(made.number, made.token, now, end, now))
+        if first is None and made.number not in self._made:
+            del self._used[made.number]
+            raise unavailable("The code was made by another instance of the API, and the bus is away.")
+        if first is False:
+            return None
+        found = _Cookie(made.number, made.token, now, end)
+        return Opened(_session(found, known), self._signing().cookies.dumps(list(found)))
+
+    def _keep(self, codes: dict[str, int], number: str, expires_at: int) -> None:
+        now = self._clock()
+        for old in [one for one, end in codes.items() if end <= now]:
+            del codes[old]
+        while len(codes) >= MOST_CODES:
+            del codes[next(iter(codes))]
+        codes[number] = expires_at
+
+    def _read_code(self, code: str) -> _Code | None:
+        if not self.token() or not code.isascii():
+            return None
+        try:
+            found = _CODE.fullmatch(self._signing().codes.unsign(code).decode("ascii"))
+        except BadSignature:
+            return None
+        return _Code(found[1], found[2], int(found[3], 16)) if found else None
 
     async def of_cookie(self, cookie: str) -> Session:
         """The session of a cookie. Raises the 401 when it is forged, over or ended, the 503 when nobody knows."""
@@ -227,24 +267,25 @@ class Access:
         if not self.token():
             return None
         try:
-            number, token, opened_at, expires_at = self._signing().loads(cookie)
+            number, token, opened_at, expires_at = self._signing().cookies.loads(cookie)
         except (BadSignature, ValueError, TypeError):
             return None
         if not (isinstance(number, str) and _NUMBER.fullmatch(number) and isinstance(token, str)):
             return None
         return _Cookie(number, token, int(opened_at), int(expires_at))
 
-    def _signing(self) -> URLSafeSerializer:
+    def _signing(self) -> _Signing:
         # The key follows from the token: a new token ends every session. Slowly, as a cookie would otherwise let
         # whoever has one try out admin tokens.
         token = self.token()
-        if self._signer is None or self._signer[0] != token:
+        if self._signer is None or self._signer.token != token:
             key = hashlib.scrypt(token.encode("utf-8", "surrogatepass"), salt=COOKIE.encode(), n=2**14, r=8, p=1)
-            made = URLSafeSerializer(
+            cookies = URLSafeSerializer(
                 key, salt=COOKIE, signer_kwargs={"key_derivation": "hmac", "digest_method": hashlib.sha256}
             )
-            self._signer = (token, made)
-        return self._signer[1]
+            codes = Signer(key, salt=_CODE_SALT, key_derivation="hmac", digest_method=hashlib.sha256)
+            self._signer = _Signing(token, cookies, codes)
+        return self._signer
 
 
 def _session(found: _Cookie, known: KnownToken | None) -> Session:

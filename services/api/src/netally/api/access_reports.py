@@ -51,6 +51,30 @@ class AccessReports:
         if at_once:
             self._urgent.set()
 
+    async def opened(self, use: SessionUse) -> bool | None:
+        """Tell that a login code has opened its session: whether this was the first time, of all instances; None when
+        the bus does not take it (it is told as soon as it does).
+        """
+        first = await self._claim(use)
+        if first is not False:
+            self.session(use, at_once=True)
+        return first
+
+    async def _claim(self, use: SessionUse) -> bool | None:
+        client = self._bus.client
+        if client is None or not client.is_connected:
+            return None
+        report = AccessUsed(instance_name(), [use], [])
+        try:
+            # The stream knows a message's id for longer than a code is good: the second one is told that it is.
+            acknowledged = await client.jetstream(timeout=2).publish(
+                subjects.access_used(), encode_json(report), headers={"Nats-Msg-Id": f"opened-{use.number}"}
+            )
+        except (nats.errors.Error, JetStreamError, OSError, TimeoutError) as error:
+            log.warning("the bus does not take that a session was opened", reason=str(error) or type(error).__name__)
+            return None
+        return not acknowledged.duplicate
+
     def token(self, token: str, now: int) -> None:
         self._tokens[token] = now
 

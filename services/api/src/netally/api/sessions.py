@@ -18,6 +18,7 @@ from netally.api.problems import (
     FORBIDDEN,
     TOO_MANY,
     UNAUTHORIZED,
+    UNAVAILABLE,
     ProblemError,
     forbidden,
     problem,
@@ -39,7 +40,7 @@ async def make_code(request: Request[Any, Session, Any], access: NamedDependency
     "/api/session",
     status_code=200,
     summary="Log in",
-    responses={**BAD_PARAMETER, **UNAUTHORIZED, **FORBIDDEN, **TOO_MANY},
+    responses={**BAD_PARAMETER, **UNAUTHORIZED, **FORBIDDEN, **TOO_MANY, **UNAVAILABLE},
 )
 async def log_in(
     request: Request[Any, Any, Any],
