@@ -7,56 +7,18 @@ import os
 import ssl
 import subprocess
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import NamedTuple
 
 import httpx
 import pytest
 
 from tests.access_tokens import bearer
 from tests.api_in_process import TOKEN
-from tests.api_process import ApiProcess, api_process
 from tests.certificates import write_certificate
 from tests.services import die_with_parent, eventually, free_port
+from tests.site_process import Site, site
 
 HEADERS = ("content-security-policy", "x-content-type-options", "x-frame-options", "referrer-policy")
-
-
-class Site(NamedTuple):
-    url: str
-    client: httpx.AsyncClient
-    """Sends no credentials; remembers cookies as a browser does."""
-    api: ApiProcess
-
-
-@asynccontextmanager
-async def site(tls: ssl.SSLContext | None = None, api_scheme: str = "http", **environment: str) -> AsyncIterator[Site]:
-    port = free_port()
-    async with api_process(**{name: value for name, value in environment.items() if "WEB_TLS" not in name}) as api:
-        process = subprocess.Popen(  # noqa: ASYNC220  (returns at once)
-            [sys.executable, "-m", "netally.web"],
-            env={
-                **os.environ,
-                "NETALLY_WEB_PORT": str(port),
-                "NETALLY_API_URL": f"{api_scheme}://127.0.0.1:{api.port}",
-                **environment,
-            },
-            preexec_fn=die_with_parent,
-        )
-        url = f"{'https' if tls else 'http'}://127.0.0.1:{port}"
-        try:
-            async with httpx.AsyncClient(base_url=url, verify=tls or True, trust_env=False, timeout=20) as client:
-
-                async def answers() -> bool:
-                    return (await client.get("/readyz")).status_code == 200
-
-                await eventually(answers, within=30)
-                yield Site(url, client, api)
-        finally:
-            process.kill()
-            process.wait()
 
 
 async def log_in(at: Site, **headers: str) -> httpx.Response:
@@ -128,6 +90,13 @@ async def test_every_answer_has_the_headers_and_nothing_leads_elsewhere() -> Non
             assert "evil.test" not in answer.headers.get("location", "")
             assert "root:" not in answer.text
             assert "import annotations" not in answer.text
+        for url in (at.url, f"http://127.0.0.1:{at.api.port}"):
+            for host in ("x:99999", "x:y", "[::1", "a b", "http://evil.test/", "", "//evil.test"):
+                for path in ("/", "/login", "/nothing", "/api/hosts", "/api/nothing"):
+                    answer = await at.client.get(f"{url}{path}", headers={"Host": host})
+                    assert answer.status_code != 500, (url, path, host)
+                    assert set(HEADERS) <= set(answer.headers), (url, path, host)
+                    assert "evil.test" not in answer.headers.get("location", "")
         large = await at.client.post("/login", content=b"secret=" + b"x" * 200_000, headers={"Origin": at.url})
         assert large.status_code == 413
         assert set(HEADERS) <= set(large.headers)

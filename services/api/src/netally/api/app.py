@@ -58,6 +58,7 @@ from netally.api.settings import Settings
 from netally.api.visible import visible_hosts
 from netally.bus.credentials import BusSettings, read_access, service_inbox
 from netally.telemetry.certificates import server_files
+from netally.telemetry.host_header import with_valid_host
 from netally.telemetry.logging import configure_logging
 from netally.telemetry.settings import SettingsError, load_settings
 
@@ -251,7 +252,7 @@ def main() -> None:
     except OSError as error:
         sys.exit(f"netally api: cannot listen on {settings.bind} port {settings.api_port}: {error.strerror}")
     config = uvicorn.Config(
-        create_app(settings),
+        with_valid_host(create_app(settings)),
         loop="uvloop",
         http="httptools",
         access_log=False,

@@ -19,6 +19,7 @@ from prometheus_client import generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from netally.telemetry.certificates import client_context, server_files
+from netally.telemetry.host_header import with_valid_host
 from netally.telemetry.logging import configure_logging
 from netally.telemetry.settings import SettingsError, load_settings
 from netally.web.api_client import ApiClient, ApiProblem, open_client
@@ -145,7 +146,7 @@ def main() -> None:
             "Set NETALLY_WEB_PORT to a free port."
         )
     config = uvicorn.Config(
-        app,
+        with_valid_host(app),
         http="httptools",
         loop="uvloop",
         log_config=None,
