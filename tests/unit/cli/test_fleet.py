@@ -69,6 +69,33 @@ def test_a_renewed_certificate_has_the_new_address_as_well(run: CliRunner, tmp_p
     assert hub.read(tmp_path / "data" / "hub").addresses == ["hub", "10.0.0.9"]
 
 
+def test_the_configuration_of_an_older_hub_is_written_anew(run: CliRunner, tmp_path: Path) -> None:
+    directory = tmp_path / "hub"
+    told(run, "init", "--address", "hub", "--directory", str(directory))
+    told(run, "agent", "add", "web-1", "--directory", str(directory))
+    key = told(run, "agent", "list", "--directory", str(directory))
+    config = directory / hub.CONFIG
+    current = config.read_text()
+    # As a version wrote it whose hosts could not ask for what counts for new ones.
+    config.write_text("\n".join(line for line in current.splitlines() if "new-hosts" not in line))
+    told(run, "init", "--renew", "--directory", str(directory))
+    assert config.read_text() == current
+    assert "new-hosts" in current
+    assert told(run, "agent", "list", "--directory", str(directory)) == key
+
+
+def test_join_makes_the_file_that_it_is_told_of(
+    run: CliRunner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told(run, "init", "--address", "hub", "--directory", "elsewhere")
+    line = told(run, "agent", "add", "web-1", "--directory", "elsewhere").split()[2]
+    config = tmp_path / "not" / "there" / "netally.toml"
+    monkeypatch.setenv("NETALLY_CONFIG", str(config))
+    told(run, "join", line)
+    assert tomllib.loads(config.read_text())["host"] == "web-1"
+    assert stat.S_IMODE(config.stat().st_mode) == 0o600
+
+
 def test_what_the_file_said_besides_stays() -> None:
     kept = 'interfaces = "eth0"\nhost = "old"\n\n[other]\nhost = "untouched"\n'
     text = joined_config(kept, WANTED, replace=True, name="netally.toml")

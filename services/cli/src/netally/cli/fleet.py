@@ -133,9 +133,13 @@ def join(line: str | None, replace: bool) -> None:
     /etc/netally/netally.toml (NETALLY_CONFIG names another file).
     """
     joining = hub.read_join_text(line or sys.stdin.readline())
-    settings = cli_settings.load()
     config = Path(os.environ.get("NETALLY_CONFIG") or DEFAULT_FILE)
-    kept = config.read_text("utf-8") if config.exists() else ""
+    if not config.exists():
+        # It is this command that makes it; every other one refuses a name of no file.
+        config.parent.mkdir(parents=True, exist_ok=True)
+        data_directory.write_private(config, "")
+    settings = cli_settings.load()
+    kept = config.read_text("utf-8")
     wanted = {
         "nats_url": joining.url,
         "nats_ca_file": str(settings.directory / JOINED / hub.CA),
@@ -148,7 +152,6 @@ def join(line: str | None, replace: bool) -> None:
     directory.mkdir(mode=0o700, exist_ok=True)
     data_directory.write_private(directory / hub.CA, joining.ca)
     data_directory.write_private(directory / hub.OWN_SEED, f"{joining.seed}\n")
-    config.parent.mkdir(parents=True, exist_ok=True)
     data_directory.write_private(config, text)
     click.echo(f"Joined {joining.url} as {joining.host}; the settings are in {config}.")
     if shutil.which("systemctl"):
