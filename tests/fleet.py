@@ -78,7 +78,6 @@ class Agent:
             # These machines share one kernel, whose programs (mode ebpf) see the sockets of all of them.
             "NETALLY_CAPTURE_MODE": "packets",
         }
-        (directory / f"{name}.toml").write_text("")
         self._process: subprocess.Popen[str] | None = None
 
     def join(self, line: str) -> None:
@@ -115,6 +114,8 @@ class Agent:
 class Fleet:
     def __init__(self, hub: Hub, agents: Sequence[Agent], server: Namespace) -> None:
         self.hub, self.agents, self.server = hub, agents, server
+        self.cut_at = 0.0
+        """When the last agent lost its way to the hub, by the monotonic clock."""
 
 
 def _machine(bridge: Namespace, name: str, number: int, tag: str) -> Namespace:
