@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,9 @@ from typing import Any
 import kubernetes_validate
 import pytest
 import yaml
+
+from netally.cli import hub
+from netally.contracts.forwarding import proxies
 
 ROOT = Path(__file__).resolve().parents[2]
 OVERLAYS = sorted((ROOT / "deploy" / "kubernetes" / "overlays").iterdir())
@@ -94,16 +98,61 @@ def test_what_is_named_exists(resources: list[Resource]) -> None:
     assert 'NETALLY_DATABASE_URL"' not in text
 
 
+def given(pod: Resource) -> dict[str, str]:
+    """Key of the hub's secret by the path at which the pod finds it."""
+    (container,) = pod["containers"]
+    volumes = {volume["name"]: volume for volume in pod.get("volumes", [])}
+    return {
+        f"{mount['mountPath']}/{item['path']}": item["key"]
+        for mount in container["volumeMounts"]
+        for item in volumes.get(mount["name"], {}).get("secret", {}).get("items", [])
+    }
+
+
 def test_mounted_files_are_those_that_the_variables_name(resources: list[Resource]) -> None:
     for name, pod in pods(resources).items():
-        (container,) = pod["containers"]
-        volumes = {volume["name"]: volume for volume in pod.get("volumes", [])}
-        files = {
-            f"{mount['mountPath']}/{item['path']}"
-            for mount in container["volumeMounts"]
-            for item in volumes.get(mount["name"], {}).get("secret", {}).get("items", [])
-        }
-        for variable in container.get("env", []):
+        for variable in pod["containers"][0].get("env", []):
             value = variable.get("value", "")
-            if variable["name"].endswith("_FILE") and not value.startswith("/run/agents/"):
-                assert value in files, f"{name}: {variable}"
+            if variable["name"].endswith("_FILE") and value != "/run/agent/host.seed":
+                assert value in given(pod), f"{name}: {variable}"
+
+
+def test_each_pod_is_given_no_secret_but_its_own(resources: list[Resource], tmp_path: Path) -> None:
+    found = {name: set(given(pod).values()) for name, pod in pods(resources).items()}
+    assert found == {
+        "StatefulSet/nats": {"nats.conf", "server.pem", "server.key"},
+        "Job/migrate": {"database-url"},
+        "Deployment/aggregator": {"ca.pem", "aggregator.seed", "database-url"},
+        "Deployment/api": {"ca.pem", "api.seed", "database-url", "admin-token"},
+        "Deployment/web": set(),
+        "DaemonSet/agent": {"ca.pem"},
+    }
+    # Docs name these and no others; in the hub's directory they are, and NATS asks for nothing else there.
+    hub.init(tmp_path / "hub", ["nats.netally.svc"], 4222)
+    hub.make_secrets(tmp_path / "hub", "database")
+    wanted = set().union(*found.values())
+    assert wanted <= {path.name for path in (tmp_path / "hub").iterdir()}
+    (listed,) = re.findall(r"--from-file=hub/%s ' \\\n +(.+?)\)", (ROOT / "docs/install.md").read_text("utf-8"))
+    assert set(listed.split()) == wanted
+    config = (tmp_path / "hub" / hub.CONFIG).read_text()
+    assert set(re.findall(r'"/etc/nats/([^"]+)"', config)) | {hub.CONFIG} == found["StatefulSet/nats"]
+
+
+def test_an_agent_is_given_the_key_of_its_node_alone(resources: list[Resource]) -> None:
+    agent = pods(resources)["DaemonSet/agent"]
+    (container,) = agent["containers"]
+    (volume,) = [each for each in agent["volumes"] if each.get("secret", {}).get("secretName") == "netally-agents"]
+    (mount,) = [each for each in container["volumeMounts"] if each["name"] == volume["name"]]
+    assert (mount["mountPath"], mount["subPathExpr"]) == ("/run/agent/host.seed", "$(NODE_NAME)")
+    variables = {each["name"]: each for each in container["env"]}
+    assert variables["NETALLY_NATS_SEED_FILE"]["value"] == mount["mountPath"]
+    assert variables["NODE_NAME"]["valueFrom"]["fieldRef"]["fieldPath"] == "spec.nodeName"
+
+
+def test_whoever_passes_requests_on_is_believed(resources: list[Resource]) -> None:
+    """Else the session's cookie is not Secure behind the ingress, and all people share one limit on attempts."""
+    for name in ("Deployment/web", "Deployment/api"):
+        variables = {each["name"]: each.get("value") for each in pods(resources)[name]["containers"][0]["env"]}
+        for pod in ("10.1.2.3", "172.17.0.4", "192.168.3.4", "100.64.1.2"):
+            assert proxies(variables["NETALLY_TRUSTED_PROXIES"] or "").believe(pod)
+        assert not proxies(variables["NETALLY_TRUSTED_PROXIES"] or "").believe("203.0.113.9")

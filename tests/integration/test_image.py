@@ -7,6 +7,7 @@ write goes into directories of this test. What the base image would bring is thi
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
@@ -28,6 +29,10 @@ ROOT = Path(__file__).resolve().parents[2]
 DOCKERFILE = ROOT / "deploy" / "Dockerfile"
 WRITTEN = ("src", "wheels", "opt/netally", "var/lib/netally")
 """Directories that the steps write to; everything else is the machine's."""
+
+OURS_ANEW = " ".join(
+    f"--refresh-package netally-{path.parent.name}" for path in sorted(ROOT.glob("*/*/pyproject.toml"))
+)
 
 
 class Stage(NamedTuple):
@@ -115,8 +120,8 @@ def run(image: Image, stage: Stage, *, of_service: bool) -> dict[str, str]:
             *sources, target = rest.split()
             image.copy(sources, target, cwd)
         elif word == "RUN":
-            # The cache spares the registry; a build of its own has none.
-            command = rest.replace("--no-cache ", "")
+            # The cache spares the registry; a build of its own has none. Of our own packages it would bring older ones.
+            command = rest.replace("--no-cache ", f"{OURS_ANEW} " if "uv pip install" in rest else "")
             keep = {name: value for name, value in os.environ.items() if name.startswith(("UV_", "PIP_", "SSL_"))}
             keep.setdefault("UV_CACHE_DIR", "/tmp/netally-image-cache")
             done = subprocess.run(
@@ -196,9 +201,14 @@ def test_each_service_starts_from_its_image_as_the_user_it_names(built: tuple[st
     url = f"http://127.0.0.1:{port}{path}"
     try:
         wait_until(lambda: answers(url), within=60, every=0.3)
-        # The health check of compose, as the container would run it.
-        check = image.command(f"python -m netally.telemetry.ask_probe {url}", user=user, env=environment)
-        assert subprocess.run(check, check=False).returncode == 0
+        # The image's health check, and compose's, as the container would run them.
+        asked = next(rest for word, rest in stages()[-1].steps if word == "HEALTHCHECK").partition(" CMD ")[2]
+        own = shlex.join(json.loads(asked))
+        for check in (own, f"python -m netally.telemetry.ask_probe {url}"):
+            command = image.command(check, user=user, env=environment)
+            assert subprocess.run(command, check=False).returncode == 0, check
+        away = image.command(own, user=user, env={**environment, f"NETALLY_{name}_PORT": str(free_port())})
+        assert subprocess.run(away, check=False, stdout=subprocess.DEVNULL).returncode == 1
         owners = {process.uids().real for process in psutil.Process(running.pid).children(recursive=True)}
         assert owners | {psutil.Process(running.pid).uids().real} == {int(user)}
     finally:

@@ -7,7 +7,7 @@ import sys
 import pytest
 from prometheus_client import CollectorRegistry
 
-from netally.telemetry.ask_probe import ask
+from netally.telemetry.ask_probe import ask, own_url
 from netally.telemetry.probes import serve_probes
 from tests.services import free_port
 
@@ -39,3 +39,10 @@ def test_nobody_there_is_said() -> None:
 @pytest.mark.parametrize("url", ["http://example.org/", "file:///etc/passwd", "http://127.0.0.1@example.org/", ""])
 def test_nothing_but_this_machine_is_asked(url: str) -> None:
     assert ask(url).endswith("is no probe on this machine")
+
+
+def test_a_container_asks_its_own_service_at_its_port() -> None:
+    assert own_url({"NETALLY_SERVICE": "api"}) == "http://127.0.0.1:7501/api/health"
+    assert own_url({"NETALLY_SERVICE": "web", "NETALLY_WEB_PORT": "8080"}) == "http://127.0.0.1:8080/livez"
+    # One that runs a command and ends.
+    assert own_url({"NETALLY_SERVICE": "cli"}) == own_url({}) == ""
