@@ -204,6 +204,7 @@ class PostgresServer:
             "max_connections": 200,
             "shared_buffers": "256MB",
             "max_wal_size": "2GB",
+            "io_method": "sync",
             "timezone": "UTC",
             "jit": "off",
         }

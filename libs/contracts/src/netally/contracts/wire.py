@@ -22,6 +22,7 @@ T = TypeVar("T")
 _batch_encoder = msgspec.msgpack.Encoder()
 _batch_decoder = msgspec.msgpack.Decoder(FlowsObserved)
 _compressor = zstandard.ZstdCompressor(level=1, write_content_size=True)
+_decompressor = zstandard.ZstdDecompressor()
 _json_encoder = msgspec.json.Encoder()
 
 _app_of, _domain_of, _site_of, _remote_of = (attrgetter(name) for name in ("app", "domain", "site", "remote"))
@@ -57,7 +58,7 @@ def decode_batch(data: bytes) -> FlowsObserved:
     if size > MAX_BATCH_BYTES:
         raise UndecodableError(f"inflates to {size} bytes, more than the {MAX_BATCH_BYTES} allowed")
     try:
-        raw = zstandard.ZstdDecompressor().decompress(data, max_output_size=MAX_BATCH_BYTES)
+        raw = _decompressor.decompress(data, max_output_size=MAX_BATCH_BYTES)
         batch = _batch_decoder.decode(raw)
     except (zstandard.ZstdError, *_BROKEN) as error:
         raise UndecodableError(str(error)) from None

@@ -63,7 +63,7 @@ def with_peers(batch: FlowsObserved, host_id: int, hosts: Mapping[bytes, int]) -
     addresses only, and calls them private or of the internet.
     """
     # Most batches have none, and then no record is touched.
-    if not any(map(hosts.__contains__, map(_remote, batch.records))):
+    if hosts.keys().isdisjoint(map(_remote, batch.records)):
         return batch
     return replace(
         batch,

@@ -43,6 +43,8 @@ SETTINGS = {
     "max_connections": "50",
     "shared_buffers": "'128MB'",
     "work_mem": "'16MB'",
+    # Its workers would copy what the kernel has cached anyway, on the cores that the query runs on.
+    "io_method": "'sync'",
     "maintenance_work_mem": "'128MB'",
     "synchronous_commit": "on",
     "wal_compression": "on",
