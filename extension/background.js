@@ -102,7 +102,8 @@ api.tabs.onActivated.addListener(look);
 api.tabs.onUpdated.addListener((_, changed, tab) => {
   if (changed.url && tab.active) look();
 });
-api.windows.onFocusChanged.addListener(look);
+// Firefox on Android has no windows.
+api.windows?.onFocusChanged.addListener(look);
 api.storage.onChanged.addListener((changes) => {
   if (changes.settings) look();
 });

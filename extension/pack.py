@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).resolve().parent
-SUFFIXES = {".js", ".html", ".css"}
+SUFFIXES = {".js", ".html", ".css", ".png"}
 
 
 def manifest_of(family: str) -> dict[str, Any]:

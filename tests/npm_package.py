@@ -77,6 +77,34 @@ def package_directory(package: Package) -> Path:
     return home
 
 
+def installed(folder: Path) -> Path:
+    """``node_modules`` of the packages that the folder's lock file names, fetched when they are not there yet. npm
+    holds each against the lock's integrity. Nothing of theirs is run by it.
+
+    Raises:
+        RuntimeError: something could not be fetched, or is not what is pinned.
+    """
+    cache = cache_directory()
+    cache.mkdir(parents=True, exist_ok=True)
+    lock_file = folder / "package-lock.json"
+    home = cache / f"{folder.name}-{hashlib.sha256(lock_file.read_bytes()).hexdigest()[:16]}"
+    with (cache / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not home.exists():
+            with tempfile.TemporaryDirectory(dir=cache) as scratch:
+                (Path(scratch) / "done").mkdir()
+                for name in ("package.json", "package-lock.json"):
+                    shutil.copy(folder / name, scratch)
+                command = [*npm(), "ci", "--silent", "--ignore-scripts", "--no-audit", "--no-fund"]
+                done = subprocess.run(command, cwd=scratch, capture_output=True, text=True, timeout=100, check=False)
+                if done.returncode != 0:
+                    raise RuntimeError(f"could not fetch what {lock_file} names: {done.stderr.strip()[-500:]}")
+                # Node finds what a package needs by the folder's name alone.
+                (Path(scratch) / "node_modules").rename(Path(scratch) / "done" / "node_modules")
+                (Path(scratch) / "done").rename(home)
+    return home / "node_modules"
+
+
 def _fetch(package: Package, scratch: Path) -> Path:
     command = [*npm(), "pack", "--silent", "--pack-destination", str(scratch), f"{package.name}@{package.version}"]
     done = subprocess.run(command, cwd=scratch, capture_output=True, text=True, timeout=100, check=False)

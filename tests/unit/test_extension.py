@@ -1,4 +1,4 @@
-"""The browser extension's shared code, under Node's own test runner."""
+"""The browser extension: its shared code under Node's own test runner, its archives under the linter of web-ext."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ import subprocess
 import sys
 import zipfile
 from pathlib import Path
+from typing import Any
 
-from tests.npm_package import node
+from tests.npm_package import installed, node
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -39,3 +40,25 @@ def test_it_is_packed_for_both_families(tmp_path: Path) -> None:
             assert foreign not in manifest["background"]
             assert {"background.js", "options.html", "options.js"} <= set(archive.namelist())
             assert "pack.py" not in archive.namelist()
+            assert "icon.png" in archive.namelist()
+
+
+def findings(archive: Path) -> list[tuple[str, str]]:
+    """Code and sentence of all that the linter has to say, which `web-ext lint` runs as it is."""
+    linter = installed(ROOT / "tests" / "extension" / "linter") / "addons-linter" / "bin" / "addons-linter"
+    done = subprocess.run(
+        [*node(), linter, "--output", "json", "--disable-xpi-autoclose", archive],
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    found: dict[str, Any] = json.loads(done.stdout)
+    assert found["metadata"]["id"] == "netally@netally.local"
+    return [(one["code"], one["message"]) for kind in ("errors", "warnings", "notices") for one in found[kind]]
+
+
+def test_the_linter_of_web_ext_finds_nothing(tmp_path: Path) -> None:
+    subprocess.run([sys.executable, ROOT / "extension" / "pack.py", tmp_path], check=True, capture_output=True)
+    packed = tmp_path / "netally-firefox.zip"
+    assert findings(packed) == []
+    with zipfile.ZipFile(packed, "a") as archive:
+        archive.writestr("more.js", "document.body.innerHTML = location.hash;")
+    assert [code for code, _ in findings(packed)] == ["UNSAFE_VAR_ASSIGNMENT"]
