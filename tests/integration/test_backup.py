@@ -8,14 +8,22 @@ import subprocess
 import time
 from pathlib import Path
 
+import asyncpg
 import nats
 
 from netally.bus import streams
 from netally.contracts.flow import FlowsObserved
+from netally.store.database import open_pool
+from netally.store.migrate import migrate
+from netally.store.rollups import exclusive, refresh_outstanding
+from netally.store.tiers import DAY, HOUR, MINUTE
 from tests.aggregator_process import AggregatorProcess, publish
 from tests.builders import make_batch, make_flow_record
+from tests.history_model import RELATIONS, CoverageRow, FlowRow, History, differences, stored
 from tests.services import NatsServer, PostgresServer, postgres_binaries
 from tests.stored_figures import figures_of, holds_exactly, stored_figures
+from tests.timescale.fixtures import ZONE, HistoryDatabases
+from tests.timescale.server import TimescaleServer
 
 
 def batches(host: str, count: int) -> list[FlowsObserved]:
@@ -67,6 +75,51 @@ async def test_a_dumped_database_goes_on_where_it_was(
     aggregator.kill()
     await client.close()
     await postgres_server.drop_database(restored)
+
+
+async def test_a_dumped_timescaledb_goes_on_where_it_was(timescale_server: TimescaleServer, tmp_path: Path) -> None:
+    tools, dump, now = postgres_binaries(), tmp_path / "netally.dump", int(time.time() * 1000)
+    history = History(ZONE)
+    times = [now // MINUTE * MINUTE - back for back in (0, 7 * MINUTE, 5 * HOUR, DAY + HOUR)]
+    async with HistoryDatabases(timescale_server).url() as url:
+        pool = await open_pool(HistoryDatabases.settings(url), "tests")
+        await pool.execute("INSERT INTO host (name) VALUES ('a')")
+        flows = [FlowRow(at, app_id=app, bytes_in=at // 1000) for at in times for app in (0, 1)]
+        await history.write(pool, "timescaledb", flows, [CoverageRow(at) for at in times])
+        await refresh(pool, now)
+        before = {relation: await stored(pool, relation) for relation in RELATIONS}
+        await pool.close()
+        await run(tools / "pg_dump", "--format=custom", f"--file={dump}", url)
+
+    restored = await timescale_server.create_database()
+    await say(restored, "CREATE EXTENSION IF NOT EXISTS timescaledb", "SELECT timescaledb_pre_restore()")
+    await run(tools / "pg_restore", "--no-owner", "--exit-on-error", f"--dbname={restored}", dump)
+    # The engine of the tests has one session for all who connect: pg_restore leaves it without a search path.
+    await say(restored, "SET search_path TO public", "SELECT timescaledb_post_restore()")
+    pool = await open_pool(HistoryDatabases.settings(restored), "tests")
+    try:
+        assert {relation: await stored(pool, relation) for relation in RELATIONS} == before
+        # It goes on: new rows, in hypertables and rollups, and no migration is missing.
+        assert (await migrate(HistoryDatabases.settings(restored))).backend == "timescaledb"
+        await history.write(pool, "timescaledb", [FlowRow(times[1])], [CoverageRow(times[1])])
+        await refresh(pool, now + HOUR)
+        assert await differences(pool, history) == {}
+    finally:
+        await pool.close()
+        await timescale_server.drop_database(restored)
+
+
+async def refresh(pool: asyncpg.Pool, now: int) -> None:
+    async with exclusive(pool) as connection:
+        assert connection is not None
+        await refresh_outstanding(connection, now, ZONE)
+
+
+async def say(url: str, *statements: str) -> None:
+    connection = await asyncpg.connect(url, statement_cache_size=0)
+    for statement in statements:
+        await connection.execute(statement)
+    await connection.close()
 
 
 async def test_the_store_of_the_bus_is_copied_with_what_waits_in_it(nats_server: NatsServer, tmp_path: Path) -> None:
