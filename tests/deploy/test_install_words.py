@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import click
@@ -69,3 +72,52 @@ def test_every_metric_and_setting_that_is_named_is_in_the_reference(page: Path) 
     text = page.read_text("utf-8")
     for metric in set(re.findall(r"\bnetally_(?:aggregator|api|capture|web)_\w*[a-z]\b", text)):
         assert metric.removesuffix("_total") in reference, f"{page.name}: {metric}"
+
+
+KUBECTL = """#!/bin/sh
+case "$*" in
+  "get nodes -o name") echo node/node-1.example.org ;;
+  *" create secret generic "*)
+    echo "secret $6" >> "$SEEN"
+    for word in "$@"; do case "$word" in --from-file=*)
+      file=${word#--from-file=}; key=${file%=*}; file=${file##*=}; test -s "$file" || echo "no $file" >> "$SEEN"
+      echo "key ${key##*/}" >> "$SEEN" ;; esac; done ;;
+  "apply -f -") cat > /dev/null ;;
+  *) echo "kubectl $*" >> "$SEEN" ;;
+esac
+"""
+
+
+def test_the_shell_of_the_kubernetes_steps_makes_the_secrets(tmp_path: Path) -> None:
+    """Run as it stands, with a kubectl that keeps what it is told."""
+    blocks = [
+        block
+        for block in re.findall(r"```\n(.*?)```", INSTALL, re.S)
+        if "kubectl" in block or "--directory hub" in block
+    ]
+    init, steps, later = (
+        next(block for block in blocks if block.startswith(beginning))
+        for beginning in ("netally init", "joined()", "joined NODE")
+    )
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    (programs / "kubectl").write_text(KUBECTL)
+    (programs / "kubectl").chmod(0o755)
+    (programs / "netally").symlink_to(Path(sys.executable).parent / "netally")
+    seen = tmp_path / "seen"
+    done = subprocess.run(
+        ["bash", "-euc", f"{init}\n{steps}\n{later.replace('NODE', 'node-3')}"],
+        cwd=tmp_path,
+        env={**os.environ, "PATH": f"{programs}:{os.environ['PATH']}", "SEEN": str(seen)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=100,
+    )
+    assert done.returncode == 0, done.stderr
+    told = seen.read_text().splitlines()
+    assert not [line for line in told if line.startswith("no ")]
+    last = told[len(told) - 1 - told[::-1].index("secret netally-agents") :]
+    assert {line for line in last if line.startswith("key ")} == {"key node-1.example.org", "key node-3"}
+    assert "kubectl apply -k deploy/kubernetes/overlays/small" in told
+    assert last[-1] == "kubectl -n netally rollout restart statefulset/nats"

@@ -11,12 +11,14 @@ import json
 import re
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
 import pytest
 
+import netally.web
 from netally.contracts.commands import COMMANDS
 from netally.web.app import create_app as create_pages
 from netally.web.settings import WebSettings
@@ -31,6 +33,7 @@ HEADERS = (
     "Host", "X-Forwarded-Host", "X-Forwarded-For", "X-Forwarded-Proto", "Forwarded", "X-Original-URL", "X-Rewrite-URL",
     "Referer", "Via", "Destination", "X-Api-Url", "Proxy",
 )  # fmt: skip
+TEMPLATES = Path(netally.web.__file__).parent / "templates"
 PAGE_PARAMETERS = (
     "back", "next", "url", "path", "target", "host", "filter", "range", "from", "to", "code", "api", "domain", "text",
 )  # fmt: skip
@@ -165,12 +168,17 @@ async def pages_and_headers(at: Site, trap: Trap) -> int:
     routes = {
         route.path for route in create_pages(WebSettings()).routes if not route.path.startswith(("/api", "/static"))
     }
+    # Every field of every form, and a login that succeeds: what is behind that is reached as well.
+    texts = [path.read_text("utf-8") for path in TEMPLATES.glob("*.j2")]
+    fields = {name for text in texts for name in re.findall(r'name="([a-z_]+)"', text)} | set(PAGE_PARAMETERS)
+    assert {"secret", "back"} <= fields
     for path in sorted(routes):
-        everything = dict.fromkeys(PAGE_PARAMETERS, first)
-        await send(at.client, "get", re.sub(r"{.*?}", "1", path), params=everything, headers=bearer(TOKEN))
-        posted = {**bearer(TOKEN), "Origin": at.url}
-        await send(at.client, "post", re.sub(r"{.*?}", "1", path), data=everything, headers=posted)
-        given += 2 * len(everything)
+        address = re.sub(r"{.*?}", "1", path)
+        await send(at.client, "get", address, params=dict.fromkeys(PAGE_PARAMETERS, first), headers=bearer(TOKEN))
+        for more in ({}, {"secret": TOKEN}):
+            posted = {**dict.fromkeys(sorted(fields), first), **more}
+            await send(at.client, "post", address, data=posted, headers={**bearer(TOKEN), "Origin": at.url})
+            given += len(posted)
     for url in (at.url, f"http://127.0.0.1:{at.api.port}"):
         async with httpx.AsyncClient(base_url=url, trust_env=False, headers=bearer(TOKEN)) as client:
             for header in HEADERS:
