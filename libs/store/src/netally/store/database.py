@@ -7,6 +7,7 @@ asyncpg's own codecs for the two types cost five times the COPY itself.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import struct
 from collections.abc import Callable
 from urllib.parse import urlsplit
@@ -111,6 +112,23 @@ async def connect(
             waiting(plain_words(error, settings.database_url))
             await asyncio.sleep(pause)
             pause = min(pause * 2, _LONGEST_PAUSE)
+
+
+async def connect_unless_stopped(
+    settings: DatabaseSettings, application: str, connections: int, stop: asyncio.Event
+) -> asyncpg.Pool | None:
+    """Like `connect`, with this many connections; None when ``stop`` is set before it works."""
+    few = msgspec.structs.replace(settings, database_connections=connections)
+    opening = asyncio.create_task(connect(few, application))
+    stopping = asyncio.create_task(stop.wait())
+    await asyncio.wait((opening, stopping), return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    if opening.done():
+        return opening.result()
+    opening.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await opening
+    return None
 
 
 def plain_words(error: BaseException, url: str) -> str:

@@ -6,8 +6,6 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Sequence
 
-import asyncpg
-import msgspec
 import nats.errors
 import structlog
 from nats.aio.client import Client
@@ -53,7 +51,7 @@ async def run(
     stop: asyncio.Event,
 ) -> None:
     """Carry out commands until ``stop`` is set. Returns early when stopped while the database is away."""
-    pool = await _open(database_settings, stop)
+    pool = await database.connect_unless_stopped(database_settings, NAME, CONNECTIONS, stop)
     if pool is None:
         return
 
@@ -115,20 +113,6 @@ async def run(
             tasks.create_task(_forget_old(ledger, live, clock, explain, stop))
     finally:
         pool.terminate()
-
-
-async def _open(settings: database.DatabaseSettings, stop: asyncio.Event) -> asyncpg.Pool | None:
-    few = msgspec.structs.replace(settings, database_connections=CONNECTIONS)
-    opening = asyncio.create_task(database.connect(few, NAME))
-    stopping = asyncio.create_task(stop.wait())
-    await asyncio.wait((opening, stopping), return_when=asyncio.FIRST_COMPLETED)
-    stopping.cancel()
-    if opening.done():
-        return opening.result()
-    opening.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await opening
-    return None
 
 
 async def _follow(client: Client, live: LiveConfig, stop: asyncio.Event) -> None:

@@ -13,7 +13,6 @@ from collections.abc import Callable
 from zoneinfo import ZoneInfo
 
 import asyncpg
-import msgspec
 import structlog
 
 from netally.aggregator.metrics import (
@@ -108,7 +107,8 @@ class Maintenance:
 async def run(settings: database.DatabaseSettings, ages: Callable[[], Ages], stop: asyncio.Event) -> None:
     """Maintain the history until ``stop`` is set, waiting while the database is away."""
     maintenance = Maintenance(ages, lambda: time.time_ns() // 1_000_000)
-    pool = await _unless_stopped(settings, stop)
+    # One connection holds the lock, the other makes partitions.
+    pool = await database.connect_unless_stopped(settings, NAME, 2, stop)
     if pool is None:
         return
     try:
@@ -123,21 +123,6 @@ async def run(settings: database.DatabaseSettings, ages: Callable[[], Ages], sto
                 await asyncio.wait_for(stop.wait(), pause)
     finally:
         pool.terminate()
-
-
-async def _unless_stopped(settings: database.DatabaseSettings, stop: asyncio.Event) -> asyncpg.Pool | None:
-    # One connection holds the lock, the other makes partitions.
-    few = msgspec.structs.replace(settings, database_connections=2)
-    opening = asyncio.create_task(database.connect(few, NAME))
-    stopping = asyncio.create_task(stop.wait())
-    await asyncio.wait((opening, stopping), return_when=asyncio.FIRST_COMPLETED)
-    stopping.cancel()
-    if opening.done():
-        return opening.result()
-    opening.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await opening
-    return None
 
 
 def ages_with_raw(days: int) -> Ages:

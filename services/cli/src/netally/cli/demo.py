@@ -16,7 +16,7 @@ import time
 import uuid
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 import click
 
@@ -35,6 +35,19 @@ KEPT = {"raw": RAW_DAYS, "minutes": 30, "hours": 365, "days": None}
 """What a real instance keeps by default, in days."""
 READY_WITHIN = 180.0
 _ENDS_WITHIN = 60.0
+
+
+class _Demo(NamedTuple):
+    """A running instance and what it is filled with."""
+
+    client: ApiClient
+    settings: CliSettings
+    environ: Mapping[str, str]
+    children: list[subprocess.Popen[bytes]]
+    """The instance first."""
+    hosts: int
+    days: int
+    seed: int
 
 
 @click.command()
@@ -66,9 +79,10 @@ def demo(data_dir: Path, port: int, hosts: int, days: int, seed: int) -> None:
         _wait_until_ready(children[0], directory)
         client = ApiClient(settings)
         try:
-            _fill(client, settings, environ, children, hosts, days, seed)
+            running = _Demo(client, settings, environ, children, hosts, days, seed)
+            _fill(running)
             _say_where(settings)
-            _simulate(client, settings, environ, children, hosts, days, seed, "--minutes", "0")
+            _simulate(running, "--minutes", "0")
         finally:
             client.close()
     except KeyboardInterrupt:
@@ -116,24 +130,17 @@ def _wait_until_ready(child: subprocess.Popen[bytes], directory: Path) -> None:
         time.sleep(0.1)
 
 
-def _fill(
-    client: ApiClient,
-    settings: CliSettings,
-    environ: Mapping[str, str],
-    children: list[subprocess.Popen[bytes]],
-    hosts: int,
-    days: int,
-    seed: int,
-) -> None:
+def _fill(demo: _Demo) -> None:
     """Bring the history up to now. Rows older than raw is kept are refused, so it is kept long meanwhile."""
     began = time.monotonic()
-    missing = days_missing(client.ask("GET", "/api/hosts")["hosts"], hosts, days, int(time.time() * 1000))
+    client, days = demo.client, demo.days
+    missing = days_missing(client.ask("GET", "/api/hosts")["hosts"], demo.hosts, days, int(time.time() * 1000))
     in_force: Mapping[str, Any] = client.ask("GET", "/api/config")["retention"] or KEPT
     is_long = in_force["raw"] > RAW_DAYS  # a fill that was interrupted
     if missing > RAW_DAYS - 2 or is_long:
-        tell(f"\nFilling {missing} days of {hosts} hosts with simulated traffic. The pages can be looked at meanwhile.")
+        tell(f"\nFilling {missing} days of {demo.hosts} hosts with simulated traffic. The pages work meanwhile.")
         _order(client, "set-retention", {"raw": days + 10, "minutes": days + 10, "hours": days + 20, "days": None})
-    _simulate(client, settings, environ, children, hosts, days, seed, "--fill-only")
+    _simulate(demo, "--fill-only")
     if missing > RAW_DAYS - 2 or is_long:
         tell("computing minutes, hours and days")
         _order(client, "aggregate", {})
@@ -151,29 +158,20 @@ def days_missing(rows: list[dict[str, Any]], hosts: int, days: int, now: int) ->
     return min(days, -(-(now - max(ends)) // 86_400_000))
 
 
-def _simulate(
-    client: ApiClient,
-    settings: CliSettings,
-    environ: Mapping[str, str],
-    children: list[subprocess.Popen[bytes]],
-    hosts: int,
-    days: int,
-    seed: int,
-    *more: str,
-) -> None:
+def _simulate(demo: _Demo, *more: str) -> None:
     """Run it to its end. PlainError when it or the instance ended by itself with an error."""
-    ends = {row["name"]: row["complete_until"] for row in client.ask("GET", "/api/hosts")["hosts"]}
-    since = settings.directory / "filled-until.json"
+    ends = {row["name"]: row["complete_until"] for row in demo.client.ask("GET", "/api/hosts")["hosts"]}
+    since = demo.settings.directory / "filled-until.json"
     since.write_text(json.dumps({name: end for name, end in ends.items() if end}), "utf-8")
-    command = [sys.executable, "-m", "netally.capture", "simulate", "--hosts", str(hosts), "--seed", str(seed)]
-    command += ["--prefix", "", "--history", str(days), "--since", str(since), *more]
-    child = _start(command, replay_environment(settings, environ))
-    children.append(child)
+    command = [sys.executable, "-m", "netally.capture", "simulate", "--hosts", str(demo.hosts), "--prefix", ""]
+    command += ["--seed", str(demo.seed), "--history", str(demo.days), "--since", str(since), *more]
+    child = _start(command, replay_environment(demo.settings, demo.environ))
+    demo.children.append(child)
     while child.poll() is None:
-        if children[0].poll() is not None:
-            raise PlainError(f"the demo ended by itself; its logs are in {settings.directory / 'logs'}")
+        if demo.children[0].poll() is not None:
+            raise PlainError(f"the demo ended by itself; its logs are in {demo.settings.directory / 'logs'}")
         time.sleep(0.2)
-    children.remove(child)
+    demo.children.remove(child)
     if child.returncode:
         raise PlainError("the simulated hosts could not send their traffic; the reason stands above")
 
