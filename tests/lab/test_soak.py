@@ -1,4 +1,4 @@
-"""What `make soak` finds in an hour, in the short form: half a minute of as many connections as some ten bring."""
+"""What `make soak` finds in an hour, in the short form: a little of it, with ten times as many connections."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def test_flat_is_told_from_growing() -> None:
 
 @pytest.mark.root
 @pytest.mark.alone
-def test_half_a_minute_of_many_connections_is_flat() -> None:
-    samples = soak(30, 150, 1)
+def test_some_seconds_of_many_connections_are_flat() -> None:
+    samples = soak(24, 150, 1)
     assert growing(samples) == []
-    assert len(samples) >= 20
+    assert len(samples) >= 15

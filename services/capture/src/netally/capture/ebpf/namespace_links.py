@@ -60,6 +60,9 @@ class NamespaceLinks:
             number = self._number(pid)
             if number is not None:
                 self._numbers[namespace] = number
+                # Cookies are never given again; of the oldest, those that live are met again.
+                if len(self._numbers) > _REMEMBERED:
+                    del self._numbers[next(iter(self._numbers))]
 
     def meet_all(self, proc: str = "/proc") -> None:
         """The namespaces that processes live in now, as far as they may be entered (CAP_SYS_ADMIN)."""
