@@ -6,6 +6,9 @@ import os
 import subprocess
 import sys
 
+import pytest
+
+from netally.capture.ebpf import programs as programs_module
 from netally.capture.ebpf.programs import Programs
 from netally.capture.process_table import ProcessTable
 
@@ -28,3 +31,11 @@ def test_one_that_was_gone_at_once_is_named_by_the_kernel() -> None:
     assert programs.of(gone.pid, os.getuid(), "curl").name == "curl"
     assert programs.forget() == 1
     assert programs.forget() == 0
+
+
+def test_the_latest_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(programs_module, "_MAX_PROGRAMS", 3)
+    programs = Programs(ProcessTable())
+    for number in range(10):
+        programs.of(os.getpid(), 0, f"thread {number}")
+    assert programs.forget() == 3

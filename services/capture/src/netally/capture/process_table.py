@@ -40,7 +40,7 @@ _GENERATIONS: Final = 4
 _MANY_FILES: Final = 512
 """Open files of a parent above which it is not looked into."""
 _MAX_SOCKETS: Final = 200_000
-_MAX_PROCESSES: Final = 10_000
+_MAX_PROCESSES: Final = 4_096
 _SOCKET: Final = "socket:["
 
 

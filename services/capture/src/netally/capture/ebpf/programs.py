@@ -10,7 +10,8 @@ from netally.capture.app_name import application_name, cut_name
 from netally.capture.process_table import ProcessTable
 from netally.contracts.flow import App
 
-_MAX_PROGRAMS: Final = 10_000
+_MAX_PROGRAMS: Final = 2_048
+"""The latest are kept: who still lives can be read again, and of who ended little is to come."""
 
 
 class Programs:
