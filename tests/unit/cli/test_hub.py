@@ -3,9 +3,11 @@ from __future__ import annotations
 import json
 import stat
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import nkeys
 import pytest
 
 from netally.cli import hub
@@ -57,6 +59,16 @@ def test_a_host_added_again_loses_its_old_key(directory: Path) -> None:
     hub.add(directory, "web-1")
     assert old not in known_keys(directory)
     assert len(known_keys(directory)) == 3
+
+
+def test_hosts_that_are_added_at_the_same_time_are_all_known(directory: Path) -> None:
+    names = [f"web-{number}" for number in range(24)]
+    with ThreadPoolExecutor(8) as together:
+        lines = list(together.map(lambda name: hub.add(directory, name), names))
+    assert set(hub.read(directory).hosts) >= set(names)
+    for line in lines:
+        public = nkeys.from_seed(bytearray(hub.read_join_text(line).seed.encode())).public_key.decode()
+        assert public in known_keys(directory)
 
 
 def test_a_revoked_host_is_gone_and_an_unknown_one_is_named(directory: Path) -> None:

@@ -52,10 +52,10 @@ def init(
     """
     path = _hub_directory(directory)
     if renew:
-        known = hub.read(path)
-        known.addresses = list(dict.fromkeys([*known.addresses, *addresses]))
-        hub.renew(path, known)
-        hub.write(path, known)
+        with hub.alone(path) as known:
+            known.addresses = list(dict.fromkeys([*known.addresses, *addresses]))
+            hub.renew(path, known)
+            hub.write(path, known)
         _told(path)
         return
     if not addresses:

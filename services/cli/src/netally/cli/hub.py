@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import fcntl
 import json
 import os
 import re
 import secrets
 import signal
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -152,6 +153,19 @@ def read(directory: Path) -> Hub:
         raise PlainError(f"{path} cannot be understood ({error}): restore it from a backup.") from None
 
 
+@contextlib.contextmanager
+def alone(directory: Path) -> Iterator[Hub]:
+    """The hub, to be changed and written: each command reads and writes it whole, so that they go one by one."""
+    if not directory.is_dir():
+        read(directory)
+    descriptor = os.open(directory, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield read(directory)
+    finally:
+        os.close(descriptor)
+
+
 def write(directory: Path, hub: Hub) -> None:
     """Keep the choices, and write the configuration that follows from them."""
     data_directory.write_private(directory / HUB_FILE, msgspec.json.format(msgspec.json.encode(hub)).decode() + "\n")
@@ -162,35 +176,36 @@ def add(directory: Path, host: str) -> str:
     """Let a host speak on the bus; the argument of its join line. A host that is known gets a new key, and the old one
     is worth nothing.
     """
-    hub = read(directory)
     if not host or len(host) > 255 or not host.isprintable():
         raise PlainError(f"{host!r} cannot be the name of a host.")
     seed = new_seed()
-    hub.hosts[host] = seed.public
-    write(directory, hub)
+    with alone(directory) as hub:
+        hub.hosts[host] = seed.public
+        write(directory, hub)
     return join_text(Joining(hub.url, host, seed.secret, _read(directory / CA)))
 
 
 def own_seed(directory: Path, host: str) -> Path:
     """Seed file of the agent on the hub's own machine, which may speak from now on."""
-    hub, path = read(directory), directory / OWN_SEED
-    kept = data_directory.read_private(path)
-    public = nkeys.from_seed(bytearray(kept.encode())).public_key.decode() if kept else ""
-    if not public or hub.hosts.get(host) != public:
-        seed = new_seed()
-        data_directory.write_private(path, f"{seed.secret}\n")
-        hub.hosts[host] = seed.public
-        write(directory, hub)
+    path = directory / OWN_SEED
+    with alone(directory) as hub:
+        kept = data_directory.read_private(path)
+        public = nkeys.from_seed(bytearray(kept.encode())).public_key.decode() if kept else ""
+        if not public or hub.hosts.get(host) != public:
+            seed = new_seed()
+            data_directory.write_private(path, f"{seed.secret}\n")
+            hub.hosts[host] = seed.public
+            write(directory, hub)
     return path
 
 
 def revoke(directory: Path, host: str) -> None:
     """Let a host speak no more. PlainError for one that is not known."""
-    hub = read(directory)
-    if hub.hosts.pop(host, None) is None:
-        known = ", ".join(sorted(hub.hosts)) or "none"
-        raise PlainError(f"no host {host!r} is known here (known: {known}).")
-    write(directory, hub)
+    with alone(directory) as hub:
+        if hub.hosts.pop(host, None) is None:
+            known = ", ".join(sorted(hub.hosts)) or "none"
+            raise PlainError(f"no host {host!r} is known here (known: {known}).")
+        write(directory, hub)
 
 
 def reload_running(directory: Path, *, dry_run: bool = False) -> bool:
