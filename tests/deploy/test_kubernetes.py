@@ -153,6 +153,6 @@ def test_whoever_passes_requests_on_is_believed(resources: list[Resource]) -> No
     """Else the session's cookie is not Secure behind the ingress, and all people share one limit on attempts."""
     for name in ("Deployment/web", "Deployment/api"):
         variables = {each["name"]: each.get("value") for each in pods(resources)[name]["containers"][0]["env"]}
-        for pod in ("10.1.2.3", "172.17.0.4", "192.168.3.4", "100.64.1.2"):
+        for pod in ("10.1.2.3", "172.17.0.4", "192.168.3.4", "100.64.1.2", "fd00::5"):
             assert proxies(variables["NETALLY_TRUSTED_PROXIES"] or "").believe(pod)
         assert not proxies(variables["NETALLY_TRUSTED_PROXIES"] or "").believe("203.0.113.9")

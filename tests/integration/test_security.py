@@ -43,6 +43,11 @@ async def test_whoever_guesses_locks_out_himself_alone_and_is_told_in_words() ->
         assert (await at.client.get("/api/session", headers={**bearer(TOKEN), **chain})).status_code == 429
         assert (await at.client.get("/api/session", headers={**bearer(TOKEN), **other})).status_code == 200
         assert (await log_in(at, **other)).status_code == 303
+        # Behind an ingress that ends TLS the browser's own name and scheme count, for the form and for the cookie.
+        public = {"X-Forwarded-Host": "netally.example.org", "X-Forwarded-Proto": "https", **other}
+        inside = await log_in(at, **public, Origin="https://netally.example.org")
+        assert (inside.status_code, "Secure" in inside.headers["set-cookie"]) == (303, True)
+        assert (await log_in(at, **public, Origin="https://evil.test")).status_code == 403
 
 
 async def test_a_change_takes_our_own_page_also_through_the_proxy() -> None:
