@@ -11,6 +11,7 @@ import base64
 import contextlib
 import hashlib
 import json
+import uuid
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from types import TracebackType
@@ -55,15 +56,17 @@ def _piece_subject(nuid: str) -> str:
 
 
 class FileWriter:
-    """``async with FileWriter(js, nuid) as file: await file.write(…); await file.publish(name)``.
+    """``async with FileWriter(js, nuid, name) as file: await file.write(…); await file.publish()``.
 
-    Until `publish` there is nothing under any name. Left without it, whatever the reason, its pieces are removed; those
-    of a process that died are removed by the next writer with the same ``nuid``, or age out.
+    Until `publish` there is nothing under the name. Left without it, whatever the reason, its pieces are removed; those
+    of a process that died are removed by the next writer with the same ``nuid`` and name, or age out.
     """
 
-    def __init__(self, js: JetStreamContext, nuid: str) -> None:
+    def __init__(self, js: JetStreamContext, nuid: str, name: str) -> None:
         self._js = js
         self._nuid = nuid
+        self._name = name
+        self._writer = uuid.uuid4().hex
         self._buffer = bytearray()
         self._pieces_made: asyncio.Queue[bytes] = asyncio.Queue(_AHEAD)
         self._sending: asyncio.Task[None] | None = None
@@ -79,6 +82,8 @@ class FileWriter:
         return self._size
 
     async def __aenter__(self) -> FileWriter:
+        # The name first: it must not lead to pieces that are no more.
+        await self._js.purge_stream(_STREAM, subject=_meta_subject(self._name))
         await self._js.purge_stream(_STREAM, subject=_piece_subject(self._nuid))
         self._sending = asyncio.create_task(self._send_all())
         return self
@@ -106,10 +111,11 @@ class FileWriter:
                 self._pieces_made.task_done()
 
     async def _send(self, piece: bytes) -> None:
-        identity = f"{self._nuid}:{self._pieces}"
+        identity = f"{self._writer}:{self._pieces}"
         for last in (*[False] * (_TRIES - 1), True):
             try:
-                # The identity keeps a piece from being stored twice when only its acknowledgement was lost.
+                # The identity keeps a piece from being stored twice when only its acknowledgement was lost. It is this
+                # writer's: the server would take the next one's pieces for those of one that died, and drop them.
                 await self._js.publish(_piece_subject(self._nuid), piece, headers={"Nats-Msg-Id": identity}, timeout=10)
                 break
             except APIError as error:
@@ -133,13 +139,13 @@ class FileWriter:
             raise self._error
         return self._digest.hexdigest()
 
-    async def publish(self, name: str) -> Stored:
+    async def publish(self) -> Stored:
         """Send what is left and give the file its name."""
         sha256 = await self.digest()
-        stored = Stored(name, self._nuid, self._size, self._pieces, sha256)
+        stored = Stored(self._name, self._nuid, self._size, self._pieces, sha256)
         digest = base64.urlsafe_b64encode(self._digest.digest()).decode()
         meta: dict[str, Any] = {
-            "name": name,
+            "name": self._name,
             "bucket": EXPORTS_BUCKET,
             "nuid": self._nuid,
             "size": stored.size,
@@ -148,7 +154,7 @@ class FileWriter:
             "mtime": datetime.now(UTC).isoformat(),
             "options": {"max_chunk_size": PIECE},
         }
-        await self._js.publish(_meta_subject(name), json.dumps(meta).encode(), headers={"Nats-Rollup": "sub"})
+        await self._js.publish(_meta_subject(self._name), json.dumps(meta).encode(), headers={"Nats-Rollup": "sub"})
         self._published = True
         return stored
 

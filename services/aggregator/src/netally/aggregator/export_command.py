@@ -82,7 +82,8 @@ class ExportCommand:
     ) -> Done:
         columns = export_rows.columns(counted.tier)
         rows = 0
-        async with FileWriter(self._js, run.command.id) as file:
+        name = _file_name(run.command.id, wanted, counted)
+        async with FileWriter(self._js, run.command.id, name) as file:
             async with _formatted(wanted.format, columns, file) as output:
                 for start, end in export_rows.slices(counted.tier, counted.start, counted.end):
                     part = msgspec.structs.replace(counted, start=start, end=end)
@@ -94,10 +95,9 @@ class ExportCommand:
                         f"{rows:,} rows, {file.size / 1e6:.1f} MB".replace(",", " "),
                         rows=rows, bytes=file.size, share=share,
                     )  # fmt: skip
-            name = _file_name(run.command.id, wanted, counted)
             if wanted.sha256 is not None:
                 self._check_same(wanted.sha256, await file.digest())
-            stored = await file.publish(name)
+            stored = await file.publish()
         now = self._clock()
         manifest = {
             "query": {
