@@ -13,9 +13,11 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 import asyncpg
+import nats.errors
 import structlog
 import uvloop
 from nats.aio.client import Client
+from nats.js.errors import Error as JetStreamError
 
 from netally.aggregator import command_service, maintenance
 from netally.aggregator.access_use import AccessSink
@@ -30,6 +32,7 @@ from netally.aggregator.tabs import TabSink
 from netally.aggregator.writer import Writer
 from netally.bus import connection, streams
 from netally.bus.credentials import BusAccess, BusSettings, read_access, service_inbox
+from netally.contracts.wire import UndecodableError
 from netally.store import database, migrate
 from netally.telemetry.logging import configure_logging
 from netally.telemetry.probes import serve_probes
@@ -41,6 +44,7 @@ GRACE_SECONDS = 10.0
 CANCEL_SECONDS = 3.0
 """Longest the cancellation after it may take."""
 RESTART_SECONDS = 5.0
+SETTINGS_SECONDS = 1.0
 
 log = structlog.get_logger()
 
@@ -78,6 +82,7 @@ async def run(settings: AggregatorSettings, database_settings: database.Database
     readiness.wait_for("database", "not connected yet")
     readiness.wait_for("bus", "not connected yet")
     readiness.wait_for("streams", "not looked at yet")
+    readiness.wait_for("settings", "not read yet")
     probes = None
     if settings.aggregator_port:
         try:
@@ -214,6 +219,8 @@ async def _consume(
         database_answers=database_answers,
     )
     live = LiveConfig(settings.raw_retention_days, on_raw_days=writer.keep_raw)
+    if not await _follow_settings(live, client, readiness, stop):
+        return
     agent_sink = AgentSink(pool, clock)
     agents = Consumer(
         client,
@@ -260,6 +267,23 @@ async def _consume(
             ),
         ):
             tasks.create_task(_keep_running(part, client, stop))
+
+
+async def _follow_settings(live: LiveConfig, client: Client, readiness: Readiness, stop: asyncio.Event) -> bool:
+    """Read what is set before anything is done: with the retention of the process alone, what is to be kept for longer
+    would be refused and dropped. False when stopped before.
+    """
+    while not stop.is_set():
+        try:
+            await live.load(client.jetstream())
+        except (nats.errors.Error, JetStreamError, OSError, TimeoutError, UndecodableError) as error:
+            readiness.wait_for("settings", f"not readable from the bus: {error or type(error).__name__}")
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), SETTINGS_SECONDS)
+        else:
+            readiness.ready("settings")
+            return True
+    return False
 
 
 async def _keep_running(part: Callable[[asyncio.Event], Awaitable[None]], client: Client, stop: asyncio.Event) -> None:
