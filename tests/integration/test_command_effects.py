@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import io
 import json
@@ -12,6 +13,7 @@ from typing import Any, NamedTuple, cast
 
 import asyncpg
 import duckdb
+import msgspec
 import pandas
 import pyarrow.parquet
 import pytest
@@ -55,16 +57,11 @@ class History(NamedTuple):
         async def nobody(command_id: str) -> None:
             """There is one aggregator."""
 
-        async def forget(command_id: str) -> None:
-            self.writer.forget()
-
         def clock() -> int:
             return self.clock[0]
 
         ledger = CommandLedger(self.pool, clock, tell)
-        maintenance = MaintenanceCommands(
-            self.pool, self.js, LiveConfig(7), clock, tell_services=nobody, forget_ids=forget
-        )
+        maintenance = MaintenanceCommands(self.pool, self.js, LiveConfig(7), clock, tell_services=nobody)
         handlers: dict[str, Any] = {
             "aggregate": maintenance.aggregate,
             "cleanup": maintenance.cleanup,
@@ -247,6 +244,32 @@ async def test_exports_are_read_back_with_the_same_rows_and_sums(history: Histor
     assert str(table.schema.field("time").type) == "timestamp[ms, tz=UTC]"
     totals = duckdb.execute(f"SELECT count(*), sum(bytes_in), sum(bytes_out) FROM '{path}'").fetchall()
     assert totals == [(rows, *expected)]
+
+
+async def test_names_that_a_spreadsheet_would_run_are_neutral_in_csv_alone(history: History) -> None:
+    names = ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", 'a"b,c\nd', "'quoted", "x=1", "naïve ☃"]
+    batch = make_batch(
+        [make_flow_record(app=number, bytes_in=number) for number in range(1, len(names) + 1)],
+        host="odd",
+        epoch=make_epoch(),
+        start=START + 3 * HOUR,
+        apps=[msgspec.structs.replace(CURL, name=name) for name in names],
+    )
+    await history.writer.write([batch])
+    span = {"from": START, "to": START + 5 * HOUR, "tier": "raw", "host": ["odd"]}
+
+    async def apps(format_: str) -> list[str]:
+        data = await read_file(history, await history.order("export", {**span, "format": format_}))
+        if format_ == "csv":
+            found = list(csv.DictReader(io.StringIO(data.decode(), newline="")))
+        elif format_ == "json":
+            found = [json.loads(line) for line in data.decode().split("\n")[:-1]]
+        else:
+            found = pyarrow.parquet.read_table(pyarrow.BufferReader(data)).to_pylist()
+        return [one["app"] for one in sorted(found, key=lambda one: int(one["bytes_in"]))]
+
+    assert await apps("json") == await apps("parquet") == names
+    assert await apps("csv") == [f"'{name}" if name[0] in "=+-@\t\r" else name for name in names]
 
 
 async def test_an_export_asks_for_what_pages_ask(history: History) -> None:

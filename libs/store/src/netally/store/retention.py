@@ -6,6 +6,7 @@ before the tier above holds it.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from zoneinfo import ZoneInfo
 
 import asyncpg
@@ -24,6 +25,8 @@ LOCK_WAIT_MS = "2000"
 """Longest that dropping a part waits for those who read the relation: ingest and every other query wait behind it."""
 COUNTED_BYTES = 200 * 10**6
 """Smaller tiers are counted row by row where larger ones are estimated."""
+WRITERS_WAIT_MS = "30000"
+"""Longest that a purge waits for the groups of batches that are being written, which others wait behind."""
 WEEKS_AT_ONCE = 28 * DAY
 """Of raw, dropped in one transaction."""
 SPOOL_DAYS = 5
@@ -252,18 +255,35 @@ async def preview_purge(connection: asyncpg.Connection, dimension: str, gone: in
         await transaction.rollback()
 
 
+async def retire(connection: asyncpg.Connection, dimension: str, ids: Sequence[int], now: int) -> None:
+    """Let no writer use these ids of ``host``, ``app`` or ``domain`` any more: what comes under their names from now on
+    has new ones. Who writes just now is waited for. Raises asyncpg.LockNotAvailableError when that takes too long, and
+    ValueError for id 0, which is "unknown", and a wrong dimension.
+    """
+    if dimension not in ("host", "app", "domain"):
+        raise ValueError(f"only a host, an app or a domain can be purged, not a {dimension!r}")
+    if 0 in ids:
+        raise ValueError(f"{dimension} 0 stands for what is not known and cannot be purged")
+    if not await sql.fetch(connection, f"living_{dimension}s", ids=ids):
+        return
+    async with connection.transaction():
+        await sql.execute(connection, "limit_lock_wait", milliseconds=WRITERS_WAIT_MS)
+        await sql.execute(connection, "hold_off_writers")
+        await sql.execute(connection, "count_purge")
+        await sql.execute(connection, f"retire_{dimension}s", ids=ids, now=now)
+
+
 async def purge(connection: asyncpg.Connection, dimension: str, gone: int, now: int, zone: ZoneInfo) -> dict[str, int]:
     """Remove one ``host``, ``app`` or ``domain`` (by id) from every tier; rows removed by relation.
 
     Its name is emptied and its id never used again. A domain is taken out of the traffic totals as well. The connection
-    is one of `netally.store.rollups.exclusive`. Raises ValueError for id 0, which is "unknown", and a wrong dimension.
+    is one of `netally.store.rollups.exclusive`. Interrupted, it is to be done again, for which the name is kept until
+    the rows are gone. Raises what `retire` raises.
     """
-    if dimension not in ("host", "app", "domain"):
-        raise ValueError(f"only a host, an app or a domain can be purged, not a {dimension!r}")
-    if gone == 0:
-        raise ValueError(f"{dimension} 0 stands for what is not known and cannot be purged")
-    totals = await sql.fetch(connection, "domain_buckets", gone=gone) if dimension == "domain" else []
+    await retire(connection, dimension, [gone], now)
     async with connection.transaction():
+        if dimension == "domain":
+            await sql.execute(connection, "note_stale_totals", gone=gone)
         removed = {
             row["relation"]: row["rows"]
             for row in await sql.fetch(connection, "purge_rows", dimension=dimension, gone=gone)
@@ -271,14 +291,24 @@ async def purge(connection: asyncpg.Connection, dimension: str, gone: int, now: 
         if dimension == "host":
             for statement in ("forget_agent", "forget_ledger", "forget_refused"):
                 await sql.execute(connection, statement, gone=gone)
-        await sql.execute(connection, f"forget_{dimension}", gone=gone, now=now)
-    if totals:
-        kind = await backend.find(connection)
-        states = await tier_states(connection, now)
-        for name in ("1h", "1d"):
-            buckets = [row["bucket"] for row in totals if row["tier"] == name]
-            stored = [bucket for bucket in buckets if bucket < states[name].watermark]
-            for start, end in ranges(stored, name, zone):
-                async with backend.one_state(connection, kind):
-                    await backend.rewrite_relation(connection, kind, f"traffic_{name}", start, end)
+        await sql.execute(connection, f"forget_{dimension}", gone=gone)
+    await correct_totals(connection, now, zone)
     return removed
+
+
+async def correct_totals(connection: asyncpg.Connection, now: int, zone: ZoneInfo) -> None:
+    """Make the traffic totals anew that still count a purged domain. The connection is one of
+    `netally.store.rollups.exclusive`.
+    """
+    stale = await sql.fetch(connection, "stale_totals")
+    if not stale:
+        return
+    kind = await backend.find(connection)
+    states = await tier_states(connection, now)
+    for name in ("1h", "1d"):
+        buckets = [row["bucket"] for row in stale if row["tier"] == name]
+        for start, end in ranges((bucket for bucket in buckets if bucket < states[name].watermark), name, zone):
+            async with backend.one_state(connection, kind):
+                await backend.rewrite_relation(connection, kind, f"traffic_{name}", start, end)
+        # Those above the watermark are computed when asked for.
+        await sql.execute(connection, "remove_stale_totals", tier=name, buckets=buckets)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -9,7 +10,7 @@ import asyncpg
 import structlog
 from nats.aio.msg import Msg
 
-from netally.aggregator.dimensions import Dimensions
+from netally.aggregator.dimensions import Dimensions, PurgedError
 from netally.aggregator.metrics import AGENT_REPORTS
 from netally.bus import subjects
 from netally.contracts.agent import CLOCK_TOLERANCE_MS, AgentReported
@@ -61,6 +62,12 @@ class AgentSink:
         return 1
 
     async def write(self, items: Sequence[Received]) -> None:
+        while True:
+            with contextlib.suppress(PurgedError):
+                return await self._write(items)
+
+    async def _write(self, items: Sequence[Received]) -> None:
+        purges = self._dimensions.purges
         # By the bus's clock: the agent's own may have been set back.
         newest = {item.report.host: item for item in sorted(items, key=_stored_at)}
         ids = await self._dimensions.hosts.ids(newest)
@@ -68,6 +75,7 @@ class AgentSink:
         reports = [item.report for item in received]
         host_ids = [ids[report.host] for report in reports]
         async with self._pool.acquire() as connection, connection.transaction():
+            await self._dimensions.hold(connection, purges)
             await sql.execute(
                 connection,
                 "set_agents",

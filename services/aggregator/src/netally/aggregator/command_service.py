@@ -78,9 +78,7 @@ async def run(
         async def tell_services(command_id: str) -> None:
             await fleet.tell_services(command_id)
 
-        maintenance = MaintenanceCommands(
-            pool, js, live, clock, tell_services=tell_services, forget_ids=fleet.forget_ids
-        )
+        maintenance = MaintenanceCommands(pool, js, live, clock, tell_services=tell_services)
         tokens = TokenCommands(pool, client, clock)
         views = ViewCommands(pool, clock)
         handlers: dict[str, Handler] = {

@@ -2,6 +2,10 @@
 
 What is made is made in a transaction of its own before the batch's, so that an id outlives a batch that fails, and
 under a lock held by one writer at a time, so that several aggregators neither make a name twice nor burn ids.
+
+Ids are looked up long before they are written, and may be purged meanwhile. So a writer keeps in mind how many purges
+there were (`Dimensions.purges`) before it looked them up, and its transaction begins with `Dimensions.hold`, which
+makes sure that there were no more.
 """
 
 from __future__ import annotations
@@ -17,6 +21,8 @@ from netally.store import sql
 
 UNKNOWN = 0
 """Id of "not known" in every dimension."""
+
+IDLE_TIMEOUT_MS = "60000"
 
 AppKey = tuple[str, str, str, str, str]
 """Name, executable, user, unit, container."""
@@ -67,17 +73,21 @@ class Dimension(Generic[K]):
         self._limit = limit
         self._fit: Callable[[K], K] = fit
         self._cache: dict[K, int] = {}
+        self._forgotten = 0
 
     async def ids(self, keys: Iterable[K]) -> dict[K, int]:
         """Id of each key, made if need be. Raises what the database raises."""
         fitted = {key: self._fit(key) for key in keys}
         found = {key: self._cache[key] for key in fitted.values() if key in self._cache}
         if missing := sorted({key for key in fitted.values() if key not in found}):
+            forgotten = self._forgotten
             learnt = await self._learn(missing)
             found.update(learnt)
-            self._cache.update(learnt)
-            for key in list(self._cache)[: max(0, len(self._cache) - self._limit)]:
-                del self._cache[key]
+            # What was asked before all was to be forgotten may be wrong already.
+            if forgotten == self._forgotten:
+                self._cache.update(learnt)
+                for key in list(self._cache)[: max(0, len(self._cache) - self._limit)]:
+                    del self._cache[key]
         return {key: found[as_stored] for key, as_stored in fitted.items()}
 
     async def ids_of_lists(self, lists: Sequence[Sequence[K]]) -> list[list[int]]:
@@ -117,6 +127,11 @@ class Dimension(Generic[K]):
     def forget(self) -> None:
         """Ask the database again: it may have been restored, or a name purged."""
         self._cache.clear()
+        self._forgotten += 1
+
+
+class PurgedError(Exception):
+    """Something was purged since the ids were looked up: look them up again."""
 
 
 class Dimensions:
@@ -126,6 +141,20 @@ class Dimensions:
         self.hosts: Dimension[str] = Dimension(pool, "host", _find_hosts, _make_hosts, 20_000)
         self.apps: Dimension[AppKey] = Dimension(pool, "app", _find_apps, _make_apps, 20_000, fit_app)
         self.domains: Dimension[str] = Dimension(pool, "domain", _find_domains, _make_domains, 100_000)
+        self.purges = -1
+        """How many there were when all ids that are remembered were good; -1 before that is known."""
+
+    async def hold(self, connection: sql.Connection, purges: int) -> None:
+        """Let nothing be purged to the end of the transaction, whose first statement this is. ``purges`` is what
+        `purges` was before the first id was looked up. Raises PurgedError when it is not the same any more.
+        """
+        await sql.execute(connection, "hold_ids", milliseconds=IDLE_TIMEOUT_MS)
+        now = int(await sql.fetch_value(connection, "purges"))
+        if now != self.purges:
+            self.forget()
+            self.purges = now
+        if now != purges:
+            raise PurgedError
 
     def forget(self) -> None:
         for dimension in (self.hosts, self.apps, self.domains):

@@ -257,16 +257,6 @@ class FleetCommands:
             message += f"; no answer from {_some(silent)}"
         return Done(message, {"instances": instances, "silent": silent, "dropped": dropped})
 
-    async def forget_ids(self, command_id: str) -> None:
-        """Let every aggregator forget the ids it remembers."""
-        await ask_all(
-            self._client,
-            [subjects.command_to_services("refresh-cache")],
-            CacheOrder(command_id, ["hosts", "apps", "domains"]),
-            CacheReply,
-            wait=SERVICE_WAIT,
-        )
-
     # --- cancel -------------------------------------------------------------------------------------------------
 
     async def cancel(self, run: Run, wanted: Cancel) -> Done:

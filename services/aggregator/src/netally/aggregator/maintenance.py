@@ -74,6 +74,7 @@ class Maintenance:
     async def _do(self, pool: asyncpg.Pool, connection: asyncpg.Connection, now: int) -> None:
         kind = await backend.find(connection)
         zone = ZoneInfo(await backend.timezone(connection))
+        await retention.correct_totals(connection, now, zone)
         due = [tier.name for tier in TIERS if self._is_due(tier.name, EVERY[tier.name], now)]
         for done in await rollups.refresh_outstanding(connection, now, zone, due):
             REFRESHED_BUCKETS.labels(done.tier).inc(done.buckets)

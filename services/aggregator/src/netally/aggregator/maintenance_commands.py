@@ -43,7 +43,7 @@ class Maintained(NamedTuple):
 
 
 class MaintenanceCommands:
-    """``tell_services`` lets every aggregator follow changed settings, ``forget_ids`` drops their caches of ids."""
+    """``tell_services`` lets every aggregator follow changed settings."""
 
     def __init__(
         self,
@@ -53,14 +53,12 @@ class MaintenanceCommands:
         clock: Callable[[], int],
         *,
         tell_services: Callable[[str], Awaitable[None]],
-        forget_ids: Callable[[str], Awaitable[None]],
     ) -> None:
         self._pool = pool
         self._js = js
         self._settings = settings
         self._clock = clock
         self._tell_services = tell_services
-        self._forget_ids = forget_ids
 
     @asynccontextmanager
     async def _alone(self) -> AsyncIterator[Maintained]:
@@ -184,7 +182,7 @@ class MaintenanceCommands:
     async def purge(self, run: Run, wanted: Purge) -> Done:
         dimension = next(name for name in ("host", "app", "domain") if getattr(wanted, name) is not None)
         name = str(getattr(wanted, dimension))
-        ids = await self._ids(dimension, name)
+        ids = [row["id"] for row in await sql.fetch(self._pool, f"{dimension}s_to_purge", name=name)]
         if not ids:
             raise RefusedError(f"there is no {dimension} {name!r}", dimension)
         removed: dict[str, int] = {}
@@ -194,26 +192,17 @@ class MaintenanceCommands:
                 removed[relation] = removed.get(relation, 0) + number
 
         async with self._alone() as at:
+            if not run.command.dry_run:
+                await retention.retire(at.connection, dimension, ids, at.now)
             for identity in ids:
                 if run.command.dry_run:
                     count(await retention.preview_purge(at.connection, dimension, identity))
                     continue
                 await run.progress(f"{dimension} {name}: {_many(sum(removed.values()), 'row')} so far", rows=removed)
                 count(await retention.purge(at.connection, dimension, identity, at.now, at.zone))
-            if not run.command.dry_run:
-                # What was written under the old id until the writers forgot it.
-                await self._forget_ids(run.command.id)
-                for identity in ids:
-                    count(await retention.purge(at.connection, dimension, identity, at.now, at.zone))
         rows = sum(removed.values())
         message = f"{_many(rows, 'row')} of {dimension} {name} {'would go' if run.command.dry_run else 'deleted'}"
         return Done(message, {"relations": removed, "rows": rows})
-
-    async def _ids(self, dimension: str, name: str) -> list[int]:
-        if dimension == "app":
-            return [row["id"] for row in await sql.fetch(self._pool, "app_ids_of", name=name)]
-        found = await sql.fetch_value(self._pool, f"{dimension}_id_of", name=name)
-        return [] if found is None else [found]
 
 
 def _of_tier(part: retention.Dropped) -> dict[str, int | None]:

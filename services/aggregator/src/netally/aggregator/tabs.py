@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Sequence
 
 import asyncpg
 from nats.aio.msg import Msg
 
-from netally.aggregator.dimensions import Dimensions
+from netally.aggregator.dimensions import Dimensions, PurgedError
 from netally.bus import subjects
 from netally.bus.streams import TABS_AGE
 from netally.contracts.tabs import TabsReported
@@ -48,6 +49,12 @@ class TabSink:
         return 1 + len(item.spans)
 
     async def write(self, items: Sequence[TabsReported]) -> None:
+        while True:
+            with contextlib.suppress(PurgedError):
+                return await self._write(items)
+
+    async def _write(self, items: Sequence[TabsReported]) -> None:
+        purges = self._dimensions.purges
         now = self._clock()
         oldest = await self._oldest(now)
         reports = {(item.host, item.id): item for item in items}
@@ -56,6 +63,7 @@ class TabSink:
         await self._partitions.ensure(days_of(min(span.timestamp, now) for item in items for span in item.spans))
         keys = sorted(reports)
         async with self._pool.acquire() as connection, connection.transaction():
+            await self._dimensions.hold(connection, purges)
             fresh = await sql.fetch(
                 connection,
                 "add_tab_reports",

@@ -12,15 +12,13 @@ import asyncpg
 import structlog
 
 from netally.aggregator import rows
-from netally.aggregator.dimensions import UNKNOWN, Dimensions, app_key
+from netally.aggregator.dimensions import UNKNOWN, Dimensions, PurgedError, app_key
 from netally.aggregator.ledger import Arrival, Ledger, Run, apply
 from netally.aggregator.metrics import BATCHES, REFUSED_ROWS, ROWS
 from netally.aggregator.peers import Peers, with_peers
 from netally.contracts.flow import FlowsObserved
 from netally.store import rollups, sql, tables
 from netally.store.partitions import DAY_MS, DayPartitions, days_of
-
-IDLE_TIMEOUT_MS = "60000"
 
 log = structlog.get_logger()
 
@@ -92,6 +90,12 @@ class Writer:
 
     async def write(self, batches: Sequence[FlowsObserved]) -> None:
         """Commit every batch that is not committed yet. All or nothing; raises what the database raises."""
+        while True:
+            with contextlib.suppress(PurgedError):
+                return await self._write(batches)
+
+    async def _write(self, batches: Sequence[FlowsObserved]) -> None:
+        purges = self._dimensions.purges
         now = self._clock()
         oldest = await self.oldest(now)
         hosts = await self._dimensions.hosts.ids({batch.host for batch in batches})
@@ -139,7 +143,7 @@ class Writer:
             # same host then wait for each other's commit, not for each other's rows.
             with contextlib.suppress(_OvertakenError):
                 async with self._pool.acquire() as connection, connection.transaction():
-                    await sql.execute(connection, "limit_idle_transaction", milliseconds=IDLE_TIMEOUT_MS)
+                    await self._dimensions.hold(connection, purges)
                     looked = _apply(placed, await _read(connection, _keys(placed), lock=False), now)
                     fresh = [one for one in looked.new if one.at.reason != rows.TOO_OLD]
                     counts = await send(connection, fresh)
@@ -162,10 +166,17 @@ class Writer:
 
     async def write_off(self, batch: FlowsObserved) -> None:
         """Enter a batch that can never be stored into the ledger, and count it, so that nothing waits for it."""
+        while True:
+            with contextlib.suppress(PurgedError):
+                return await self._write_off(batch)
+
+    async def _write_off(self, batch: FlowsObserved) -> None:
+        purges = self._dimensions.purges
         now = self._clock()
         hosts = await self._dimensions.hosts.ids([batch.host])
         placed = _Placed(batch, hosts[batch.host], rows.place(batch.start, batch.interval, now, 0))
         async with self._pool.acquire() as connection, connection.transaction():
+            await self._dimensions.hold(connection, purges)
             new = await self._enter(connection, [placed], now)
             await _count_refused(connection, [(one, INVALID) for one in new], now)
         REFUSED_ROWS.labels(INVALID).inc(sum(len(one.batch.records) for one in new))

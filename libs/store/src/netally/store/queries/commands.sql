@@ -91,14 +91,21 @@ FROM host JOIN agent ON agent.host_id = host.id
 WHERE host.kind = 'agent' AND host.deleted_at IS NULL AND host.id <> 0
 ORDER BY host.name;
 
--- name: host_id_of
-SELECT id FROM host WHERE name = :name AND deleted_at IS NULL AND id <> 0;
-
 -- name: app_ids_of
 SELECT id FROM app WHERE name = :name AND deleted_at IS NULL AND id <> 0 ORDER BY id;
 
 -- name: domain_id_of
 SELECT id FROM domain WHERE name = :name AND deleted_at IS NULL AND id <> 0;
+
+-- name: hosts_to_purge
+-- Also those of an interrupted purge, as in the next two.
+SELECT id FROM host WHERE name = :name AND id <> 0 ORDER BY id;
+
+-- name: apps_to_purge
+SELECT id FROM app WHERE name = :name AND id <> 0 ORDER BY id;
+
+-- name: domains_to_purge
+SELECT id FROM domain WHERE name = :name AND id <> 0 ORDER BY id;
 
 -- name: command_signing_key
 SELECT key FROM command_signing;

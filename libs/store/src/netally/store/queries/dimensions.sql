@@ -41,3 +41,13 @@ WHERE NOT EXISTS (
     WHERE app.name = wanted.name AND app.executable = wanted.executable AND app.username = wanted.username
       AND app.unit = wanted.unit AND app.container = wanted.container AND app.deleted_at IS NULL)
 ORDER BY 1, 2, 3, 4, 5;
+
+-- name: hold_ids!
+-- To the end of the transaction nothing is purged; a writer whose machine vanished must not keep this, nor its ledgers'
+-- locks, until TCP notices.
+SELECT set_config('idle_in_transaction_session_timeout', :milliseconds, true),
+       pg_advisory_xact_lock_shared(hashtextextended('netally.purge', 0));
+
+-- name: purges
+-- A statement of its own: one that had to wait for the lock would see what was before.
+SELECT number FROM purges;

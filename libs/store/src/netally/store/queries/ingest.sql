@@ -1,9 +1,5 @@
 -- The transaction of a group of batches: a look at the ledger, rows, ledger.
 
--- name: limit_idle_transaction
--- A writer whose machine vanished must not keep the ledger's locks until TCP notices.
-SELECT set_config('idle_in_transaction_session_timeout', :milliseconds, true);
-
 -- name: read_ledgers
 SELECT host_id, epoch, low_water, complete_until
 FROM ledger
