@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import asyncpg
 import httpx
 import pytest
 from nats.aio.client import Client
@@ -120,6 +121,26 @@ async def test_a_command_that_waits_ends_with_its_own_status(installation: Insta
     installation.aggregator.start()
     done = await installation.netally("run", "--key", "k", "aggregate")
     assert done.returncode == 0, done
+
+
+async def test_what_runs_is_streamed_while_it_runs(installation: Installation, migrated_database_url: str) -> None:
+    busy = await asyncpg.connect(migrated_database_url)
+    await busy.execute("SELECT pg_advisory_lock(hashtextextended('netally.maintenance', 0))")
+    seen: list[str] = []
+    try:
+        async with installation.client() as client:
+            answer = await client.post("/api/config/aggregate")
+            assert (answer.status_code, answer.json()["state"] in ("accepted", "waiting", "progress")) == (202, True)
+            async with client.stream("GET", f"/api/commands/{answer.json()['id']}/events") as events:
+                async for line in events.aiter_lines():
+                    if line.startswith("data: "):
+                        seen.append(json.loads(line.removeprefix("data: "))["state"])
+                    if seen[-1:] == ["progress"] and not busy.is_closed():
+                        # It was told of while it runs: only now it can end.
+                        await busy.close()
+    finally:
+        await busy.close()
+    assert (seen[0], seen[-1]) == ("accepted", "succeeded")
 
 
 async def _traffic(installation: Installation, client: Client) -> int:
