@@ -137,6 +137,32 @@ async def test_what_is_no_command_is_refused_and_in_the_ledger(
     assert (await js.consumer_info("COMMANDS", "aggregator")).num_ack_pending == 0
 
 
+async def test_a_stopped_purge_says_so_and_is_finished_by_the_next(
+    aggregator: AggregatorProcess, orders: Orders, pool: asyncpg.Pool, migrated_database_url: str
+) -> None:
+    await pool.execute("INSERT INTO domain (name) VALUES ('example.net')")
+    blocker = await asyncpg.connect(migrated_database_url)
+    transaction = blocker.transaction()
+    await transaction.start()
+    await blocker.execute("LOCK TABLE flow IN ACCESS EXCLUSIVE MODE")
+    try:
+        purge = await orders.send(make_command("purge", {"domain": "example.net"}))
+
+        async def is_begun() -> bool:
+            return bool(await pool.fetchval("SELECT count(*) FROM domain WHERE deleted_at IS NOT NULL"))
+
+        await eventually(is_begun)
+        assert (await orders.run("cancel", {"command": purge.id}, actor="ada")).state == "succeeded"
+    finally:
+        await transaction.rollback()
+        await blocker.close()
+    assert (await orders.until(purge)).message == "stopped by ada; what it had done until then stays done"
+    assert await pool.fetchval("SELECT count(*) FROM domain WHERE name = 'example.net'") == 1
+    again = await orders.run("purge", {"domain": "example.net"})
+    assert again.state == "succeeded", again
+    assert await pool.fetchval("SELECT count(*) FROM domain WHERE name = 'example.net'") == 0
+
+
 async def test_a_cancelled_export_leaves_no_file(
     aggregator: AggregatorProcess, orders: Orders, migrated_database_url: str, nats_client: Client
 ) -> None:

@@ -218,7 +218,9 @@ class CommandRunner:
         except asyncio.CancelledError:
             if stopping.by is None:
                 raise
-            return "cancelled", f"stopped by {stopping.by}", {}, None
+            # What is repeated after an interruption does no harm half done either.
+            stays = "" if COMMANDS[command.name].resumes else "; what it had done until then stays done"
+            return "cancelled", f"stopped by {stopping.by}{stays}", {}, None
         except RefusedError as refused:
             return "failed", str(refused), {}, refused.field
         except FailedError as failed:
