@@ -133,8 +133,12 @@ async def test_what_is_no_command_is_refused_and_in_the_ledger(
     async def refused() -> bool:
         return bool(await pool.fetchval("SELECT count(*) FROM command WHERE state = 'failed'") == 5)
 
+    async def settled() -> bool:
+        # Acknowledged after the commit.
+        return (await js.consumer_info("COMMANDS", "aggregator")).num_ack_pending == 0
+
     await eventually(refused)
-    assert (await js.consumer_info("COMMANDS", "aggregator")).num_ack_pending == 0
+    await eventually(settled)
 
 
 async def test_a_stopped_purge_says_so_and_is_finished_by_the_next(
