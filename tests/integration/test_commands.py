@@ -135,7 +135,7 @@ async def test_what_is_no_command_is_refused_and_in_the_ledger(
 
     async def settled() -> bool:
         # Acknowledged after the commit.
-        return (await js.consumer_info("COMMANDS", "aggregator")).num_ack_pending == 0
+        return bool((await js.consumer_info("COMMANDS", "aggregator")).num_ack_pending == 0)
 
     await eventually(refused)
     await eventually(settled)
