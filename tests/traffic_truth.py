@@ -112,7 +112,7 @@ class Query(NamedTuple):
         return found | ({"tz": self.zone} if self.zone else {})
 
 
-LENGTHS = (7 * MINUTE, HOUR, 3 * HOUR, 26 * HOUR, 3 * DAY, 9 * DAY, 30 * DAY, 44 * DAY)
+LENGTHS = (7 * MINUTE, HOUR, 2 * HOUR, 3 * HOUR, 26 * HOUR, 3 * DAY, 9 * DAY, 30 * DAY, 44 * DAY)
 
 
 def queries(*, longest: int = 44 * DAY, ago: int = 44 * DAY) -> st.SearchStrategy[Query]:

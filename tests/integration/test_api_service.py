@@ -21,7 +21,7 @@ import httpx
 import pytest
 
 from netally.api.app import wall_clock
-from netally.api.database import CONNECTIONS, reading_url
+from netally.api.database import BUSY, CONNECTIONS, Database, reading_url
 from netally.store.database import DatabaseSettings
 from netally.store.migrate import migrate
 from tests.api_in_process import BEARER, running_api
@@ -201,6 +201,23 @@ async def test_more_slow_queries_than_connections_are_503_and_pass_by(migrated_d
             assert (await api.client.get("/api/stats/bandwidth")).status_code == 200
         assert [answer.status_code for answer in await asyncio.gather(*waiting)] == [200] * CONNECTIONS
         assert (await api.client.get("/api/applications")).status_code == 200
+
+
+async def test_queries_share_the_databases_cores_once_there_are_several(migrated_database_url: str) -> None:
+    database = Database(migrated_database_url)
+    await database.run()
+    workers: list[str] = []
+    try:
+        async with contextlib.AsyncExitStack() as open_:
+            for _ in range(BUSY + 1):
+                connection, _ = await open_.enter_async_context(database._snapshot(""))
+                workers.append(await connection.fetchval("SHOW max_parallel_workers_per_gather"))
+        async with database._snapshot("") as (connection, _):
+            workers.append(await connection.fetchval("SHOW max_parallel_workers_per_gather"))
+    finally:
+        await database.close()
+    assert workers[:BUSY] == [workers[-1]] * BUSY
+    assert (workers[BUSY], workers[-1] == "0") == ("0", False)
 
 
 async def test_it_cannot_write(migrated_database_url: str) -> None:

@@ -25,6 +25,7 @@ def test_sessions_are_read_only_and_bounded() -> None:
     assert url.startswith("postgresql://u:p%40ss@db:5432/netally?sslmode=require&")
     assert "default_transaction_read_only=on" in url
     assert "statement_timeout=2500ms" in url
+    assert "jit=off" in url
 
 
 def test_an_unknown_zone_is_utc() -> None:

@@ -116,3 +116,22 @@ def test_a_body_that_may_be_left_out_is_not_asked_for() -> None:
     optional = {path for path, required in bodies.items() if not required}
     assert optional == {"/api/config/aggregate", "/api/config/cleanup", "/api/config/refresh-cache"}
     assert bodies["/api/commands"] is True
+
+
+async def test_bounds_of_what_a_list_holds_are_those_of_the_document() -> None:
+    lists = [
+        (path, operation, parameter["name"], schema["items"])
+        for path, method, operation in operations()
+        for parameter in operation.get("parameters", [])
+        for schema in parameter["schema"].get("oneOf", [parameter["schema"]])
+        if method == "get" and "minLength" in schema.get("items", {})
+    ]
+    assert {path for path, *_ in lists} >= {"/api/commands", "/api/export", "/api/applications"}
+    async with running_api() as api:
+        for path, operation, name, items in lists:
+            queries = [one for one in operation["parameters"] if one["in"] == "query"]
+            needed = {one["name"]: "1" * 13 for one in queries if one["required"]}
+            address = re.sub(r"\{\w+\}", "1", path)
+            for wrong in ("", "x" * (items["maxLength"] + 1)):
+                answer = await api.client.get(address, params={**needed, name: ["good", wrong]})
+                assert (answer.status_code, answer.json()["parameter"]) == (400, name), (path, wrong)

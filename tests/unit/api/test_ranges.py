@@ -221,3 +221,21 @@ def test_raw_rows_are_read_in_whole_steps_of_all_intervals() -> None:
     assert ranges.bucket_of_tier("raw", {4, 10}) == 20_000
     assert ranges.bucket_of_tier("raw", ()) == 5_000
     assert ranges.bucket_of_tier("1h", {4, 10}) == HOUR
+
+
+@given(moments, st.integers(min_value=1, max_value=62 * 24 * HOUR), st.sampled_from(["1h", "1d"]), zones)
+def test_whole_buckets_lie_within_the_range(start: int, length: int, tier: str, zone: ZoneInfo) -> None:
+    end = start + length
+    found = ranges.whole_buckets(start, end, tier, zone)
+    if found is None:
+        # Even the first hour or midnight after the start leaves no whole bucket, or days begin within an hour.
+        assert length < 2 * (HOUR if tier == "1h" else 25 * HOUR) or zone.key == "Asia/Kolkata" or "John" in zone.key
+        return
+    first, last = found
+    assert start <= first < last <= end
+    assert first % HOUR == last % HOUR == 0
+    if tier == "1d":
+        assert ranges.day_start(first, zone) == first
+        assert ranges.day_start(last, zone) == last
+        assert first - start < 26 * HOUR
+        assert end - last < 26 * HOUR

@@ -50,6 +50,19 @@ def test_totals_answer_where_they_suffice(asked: Counted, relation: FilterTier) 
     assert relation_of(asked) is relation
 
 
+def test_a_range_may_be_cut_into_pieces_of_several_tiers() -> None:
+    pieces = (("1h", 1_000, 1_200), ("1d", 1_200, 1_800), ("1h", 1_800, 2_000))
+    found = condition(counted(pieces=pieces, totals_suffice=True, hosts=[7]), 4)
+    parts = found.sql.split(" UNION ALL ")
+    relations = [part.split(" FROM ")[1].split()[0] for part in parts]
+    assert relations == ["traffic_1h", "traffic_1d", "traffic_1h"]
+    assert parts[1].endswith(
+        "bucket >= $8::timestamptz AND bucket < $9::timestamptz AND scope = ANY ($10::smallint[])"
+        " AND (scope <> 4 OR role <> 2) AND host_id = ANY ($11::integer[])"
+    )
+    assert found.parameters == (1_000, 1_200, [1, 2], [7], 1_200, 1_800, [1, 2], [7], 1_800, 2_000, [1, 2], [7])
+
+
 def test_what_the_tier_does_not_keep_is_refused() -> None:
     with pytest.raises(FilterRefused):
         condition(counted("1h", "remote = 10.0.0.1"), 1)

@@ -19,8 +19,9 @@ from netally.store.filters.tree import Everything, Filter
 _PLACE: Final = re.compile(r"\bFROM counted\b")
 _SUMS: Final = "bytes_in, bytes_out, packets_in, packets_out, retrans, connections::bigint AS connections"
 _RAW: Final = (
-    "time AS bucket, host_id, app_id, domain_id, site_id, scope, role, protocol, server_port,"
-    f" port_class(server_port) AS port_class, {_SUMS}, time AS last_used, remote, domain_source, process_source"
+    "time AS bucket, host_id, app_id, domain_id, site_id, scope, role, protocol,"
+    f" port_class(server_port) AS port_class, {_SUMS}, time AS last_used, server_port, remote, domain_source,"
+    " process_source"
 )
 _NOT_KEPT: Final = (
     "NULL::integer AS server_port, NULL::inet AS remote, NULL::smallint AS domain_source,"
@@ -33,6 +34,7 @@ _TRAFFIC: Final = (
     "bucket, host_id, app_id, NULL::integer AS domain_id, NULL::integer AS site_id, scope, role,"
     f" NULL::smallint AS protocol, NULL::integer AS port_class, {_SUMS}, last_used, {_NOT_KEPT}"
 )
+# All in one order: a range may be put together from several.
 _COLUMNS: Final = {
     FilterTier.RAW: _RAW,
     FilterTier.MINUTE: _ROLLUP,
@@ -70,6 +72,10 @@ class Counted(msgspec.Struct, frozen=True):
     filter: Filter = Everything()
     totals_suffice: bool = False
     """The statement tells apart hosts, applications and buckets alone, so that the totals by application may answer."""
+    pieces: tuple[tuple[str, int, int], ...] = ()
+    """(tier, start, end): the range cut up, so that a statement which tells no buckets apart reads the whole hours and
+    days in it from the tiers that have the fewest rows of them. Empty: all from the tier.
+    """
 
 
 def relation_of(counted: Counted) -> FilterTier:
@@ -85,6 +91,17 @@ def condition(counted: Counted, first_parameter: int) -> Condition:
     """The rows as a subquery, with its parameters. Raises FilterRefused when the tier does not
     keep what the filter asks.
     """
+    texts: list[str] = []
+    parameters: list[Any] = []
+    for tier, start, end in counted.pieces or ((counted.tier, counted.start, counted.end),):
+        piece = msgspec.structs.replace(counted, tier=tier, start=start, end=end)
+        rows = _piece(piece, first_parameter + len(parameters))
+        texts.append(rows.sql)
+        parameters += rows.parameters
+    return Condition(" UNION ALL ".join(texts), tuple(parameters))
+
+
+def _piece(counted: Counted, first_parameter: int) -> Condition:
     relation = relation_of(counted)
     time = "time" if relation is FilterTier.RAW else "bucket"
     parameters: list[Any] = []

@@ -91,7 +91,7 @@ async def application_hosts(asked: NamedDependency[Asking], app_id: Id) -> Appli
     """Every host on which it had traffic in the range, largest first."""
     async with read_table(asked) as (reading, span):
         await reading.named("app", app_id, "application")
-        counted = reading.counted(span, apps=[app_id], totals_suffice=True)
+        counted = reading.counted(span, apps=[app_id], totals_suffice=True, sums_suffice=True)
         rows = await reading.rows("sums_by", counted, dimension="host")
         names = {row["id"]: row["name"] for row in await reading.rows("host_names", ids=[row["id"] for row in rows])}
         shares = [

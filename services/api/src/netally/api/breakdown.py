@@ -117,7 +117,7 @@ async def _series(
         firsts=[row["first"] for row in page],
         seconds=[row["second"] for row in page],
     )
-    measured = await Measured.read(reading, grid, counted)
+    measured = await Measured.read(reading, grid, counted, by_host="host" in dimensions.values())
     bands: dict[int, dict[int, tuple[int, int]]] = {place: {} for place in range(1, len(page) + 1)}
     for cell in cells:
         bands.setdefault(cell["place"], {})[cell["bin"]] = (cell["bytes_in"], cell["bytes_out"])

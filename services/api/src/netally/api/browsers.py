@@ -24,7 +24,7 @@ async def browsers(asked: NamedDependency[Asking]) -> BrowsersAnswer:
 async def browsers_of_domain(reading: Reading, span: ranges.TimeRange, domain: int | None) -> BrowsersAnswer:
     """Of one domain, or of all."""
     domains = None if domain is None else [domain]
-    counted = reading.counted(span, domains=domains, totals_suffice=True)
+    counted = reading.counted(span, domains=domains, totals_suffice=True, sums_suffice=True)
     sums = {row["id"]: row for row in await reading.rows("sums_by", counted, dimension="app")}
     groups: dict[str, list[Any]] = {}
     for app in await reading.rows("apps", ids=list(sums)):
@@ -36,7 +36,7 @@ async def browsers_of_domain(reading: Reading, span: ranges.TimeRange, domain: i
         row["number"]: (row["hosts"], row["domains"])
         for row in await reading.rows(
             "app_groups",
-            reading.counted(span, apps=[app for app, _ in members], domains=domains),
+            reading.counted(span, apps=[app for app, _ in members], domains=domains, sums_suffice=True),
             ids=[app for app, _ in members],
             numbers=[number for _, number in members],
         )

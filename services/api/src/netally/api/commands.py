@@ -17,6 +17,7 @@ from litestar.response import Stream
 from netally.api.command_bus import ADVICE, BUS_TROUBLE, CommandBus, row_of
 from netally.api.database import Database
 from netally.api.guarding import STREAM
+from netally.api.parameters import Name
 from netally.api.permissions import actor_limit
 from netally.api.problems import (
     BAD_PARAMETER,
@@ -151,7 +152,7 @@ async def ledger(
         QueryParameter(name="state", max_items=7, description="Only these states; may be repeated"),
     ] = None,
     name: Annotated[
-        list[Annotated[str, QueryParameter(min_length=1, max_length=60)]] | None,
+        list[Name] | None,
         QueryParameter(name="name", max_items=20, description="Only commands of these names; may be repeated"),
     ] = None,
     before: Annotated[

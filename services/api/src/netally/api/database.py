@@ -25,6 +25,10 @@ STATEMENT_TIMEOUT: Final = 10.0
 """Seconds."""
 CONNECTIONS: Final = 6
 _ACQUIRE_TIMEOUT: Final = 5.0
+BUSY: Final = 3
+"""Requests that read at the same time keep the database's cores busy by themselves: to share each query out among
+several processes as well would cost more than it brings.
+"""
 
 log = structlog.get_logger()
 
@@ -51,6 +55,7 @@ class Database:
         self._statement_cache = statement_cache
         self._timeout = statement_timeout
         self._pool: asyncpg.Pool | None = None
+        self._reading = 0
         self.reason = "the database has not answered yet" if url else "NETALLY_DATABASE_URL is not set"
 
     async def run(self) -> None:
@@ -113,9 +118,14 @@ class Database:
                 self._pool.acquire(timeout=_ACQUIRE_TIMEOUT) as connection,
                 connection.transaction(isolation="repeatable_read", readonly=True),
             ):
-                deployment = await sql.fetch_row(connection, "deployment")
-
-                yield connection, zone_of(deployment["timezone"])
+                self._reading += 1
+                try:
+                    if self._reading > BUSY:
+                        await sql.execute(connection, "read_alone")
+                    deployment = await sql.fetch_row(connection, "deployment")
+                    yield connection, zone_of(deployment["timezone"])
+                finally:
+                    self._reading -= 1
         except FilterError as error:
             raise bad_filter(error) from None
         except asyncpg.QueryCanceledError:
@@ -151,6 +161,8 @@ def reading_url(url: str, timeout: float) -> str:
         # Ranges differ from request to request; a plan made for any range would read every partition.
         "plan_cache_mode": "force_custom_plan",
         "work_mem": "32MB",
+        # Compiling a statement takes longer than any of these.
+        "jit": "off",
     }
     parts = urlsplit(url)
     return urlunsplit(parts._replace(query="&".join(filter(None, [parts.query, urlencode(options)]))))

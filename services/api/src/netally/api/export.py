@@ -18,6 +18,7 @@ from netally.api.command_bus import BUS_TROUBLE, CommandBus
 from netally.api.commands import with_times
 from netally.api.database import Database
 from netally.api.guarding import STREAM
+from netally.api.parameters import Name
 from netally.api.permissions import actor_limit
 from netally.api.problems import (
     BAD_PARAMETER,
@@ -44,7 +45,6 @@ MEDIA_TYPES = {
 LONGEST = 3600.0
 """Seconds an export may take before its reader is told to look into the ledger."""
 
-Names = Annotated[str, QueryParameter(min_length=1, max_length=255)]
 _FILE = ResponseSpec(bytes, description="The file", media_type="application/octet-stream", generate_examples=False)
 
 
@@ -65,13 +65,13 @@ async def export(
     ] = "csv",
     tier: Annotated[Literal["raw", "1m", "1h", "1d"], QueryParameter(name="tier", description="How fine")] = "1h",
     host: Annotated[
-        list[Names] | None, QueryParameter(name="host", max_items=100, description="Only these hosts")
+        list[Name] | None, QueryParameter(name="host", max_items=100, description="Only these hosts")
     ] = None,
     app: Annotated[
-        list[Names] | None, QueryParameter(name="app", max_items=100, description="Only these applications, by name")
+        list[Name] | None, QueryParameter(name="app", max_items=100, description="Only these applications, by name")
     ] = None,
     domain: Annotated[
-        list[Names] | None, QueryParameter(name="domain", max_items=100, description="Only these domains")
+        list[Name] | None, QueryParameter(name="domain", max_items=100, description="Only these domains")
     ] = None,
     filter_: Annotated[
         str | None, QueryParameter(name="filter", max_length=2000, description="Filter language, docs/filters.md")

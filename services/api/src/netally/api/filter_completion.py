@@ -107,7 +107,7 @@ async def complete_filter(
 
 async def _used(reading: Reading, span: ranges.TimeRange, field: Field, prefix: str, limit: int) -> dict[str, int]:
     """Values of a field that have traffic, with their bytes, most first."""
-    counted = reading.counted(span, totals_suffice=field.tiers == ALL_TIERS)
+    counted = reading.counted(span, totals_suffice=field.tiers == ALL_TIERS, sums_suffice=True)
     if field.kind in (Kind.NAME, Kind.DOMAIN):
         pattern = like_escaped(prefix) + "%"
         rows = await reading.rows("names_by_bytes", counted, field=field.name, pattern=pattern, limit=limit)

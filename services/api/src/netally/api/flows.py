@@ -39,7 +39,7 @@ _DOMAIN_SOURCES, _PROCESS_SOURCES = DomainSource.labels(), ProcessSource.labels(
 async def protocols(asked: NamedDependency[Asking], limit: Limit = 50, offset: Offset = 0) -> ProtocolsAnswer:
     """Largest first. Ports above 1023 are told one by one only where they are well known, else as port 0."""
     async with read_table(asked) as (reading, span):
-        rows = await reading.rows("protocols", reading.counted(span), limit=limit, offset=offset)
+        rows = await reading.rows("protocols", reading.counted(span, sums_suffice=True), limit=limit, offset=offset)
         found = [
             ProtocolRow(
                 protocol=_protocol(row["protocol"]),

@@ -181,6 +181,6 @@ def _before(before_from: str, before_to: str | None, until: int, reading: Readin
 
 
 async def _bytes_by(reading: Reading, span: ranges.TimeRange, by: str) -> dict[int, int]:
-    counted = reading.counted(span, totals_suffice=by != "domain")
+    counted = reading.counted(span, totals_suffice=by != "domain", sums_suffice=True)
     rows = await reading.rows("sums_by", counted, dimension=by)
     return {row["id"]: row["bytes_in"] + row["bytes_out"] for row in rows}

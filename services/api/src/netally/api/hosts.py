@@ -55,7 +55,7 @@ async def _host_rows(reading: Reading, span: ranges.TimeRange, rows: list[Any]) 
     # A host's own figures hold its side of peer flows whatever its role. Only replayed captures have rows of their
     # scope, and each of them is a host of its own here.
     counted = msgspec.structs.replace(
-        reading.counted(span, totals_suffice=True),
+        reading.counted(span, totals_suffice=True, sums_suffice=True),
         hosts=[row["id"] for row in rows],
         scopes=sorted({*reading.fleet.scopes, int(Scope.REPLAY)}),
         both_sides=True,

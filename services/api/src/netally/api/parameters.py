@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
+import msgspec
 from litestar.params import PathParameter, QueryParameter
 
 From = Annotated[
@@ -22,8 +23,10 @@ Range = Annotated[
         description="Length of the range before `to`, instead of `from`; else 1h or what suits the answer",
     ),
 ]
+Name = Annotated[str, QueryParameter(min_length=1, max_length=255), msgspec.Meta(min_length=1, max_length=255)]
+"""In a list. The first bounds are for the document, the second are those that a request is held to."""
 Hosts = Annotated[
-    list[Annotated[str, QueryParameter(min_length=1, max_length=255)]] | None,
+    list[Name] | None,
     QueryParameter(name="host", max_items=100, description="Only these hosts, by name; may be repeated"),
 ]
 Limit = Annotated[int, QueryParameter(name="limit", ge=1, le=1000, description="Most rows")]

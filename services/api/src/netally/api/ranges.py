@@ -35,6 +35,8 @@ FUTURE_MS: Final = 366 * DAY_MS
 
 TIERS: Final = {"raw": 0, "1m": MINUTE_MS, "1h": HOUR_MS, "1d": DAY_MS}
 """Tier and the length of its buckets; raw's is the agents' interval."""
+ABOVE: Final = {"raw": "1h", "1m": "1h", "1h": "1d"}
+"""The tier whose buckets may stand for those of a range that lie within them."""
 _LONGEST_OF_TIER: Final = {"raw": 2 * HOUR_MS, "1m": 2 * DAY_MS, "1h": 62 * DAY_MS}
 
 BUCKETS: Final = {
@@ -191,6 +193,18 @@ def snap(start: int, end: int, bucket_ms: int, zone: ZoneInfo) -> tuple[int, int
         last = day_start(end, zone)
         return day_start(start, zone), last if last == end else next_day(last, zone)
     return start - start % bucket_ms, end + -end % bucket_ms
+
+
+def whole_buckets(start: int, end: int, tier: str, zone: ZoneInfo) -> tuple[int, int] | None:
+    """Bounds of the tier's buckets (hours or days) that lie within the range as a whole; None when there are none, or
+    days begin within an hour.
+    """
+    if TIERS[tier] < DAY_MS:
+        first, last = start + -start % TIERS[tier], end - end % TIERS[tier]
+    else:
+        first, last = day_start(start, zone), day_start(end, zone)
+        first = first if first == start else next_day(first, zone)
+    return (first, last) if first < last and first % HOUR_MS == last % HOUR_MS == 0 else None
 
 
 def bucket_of_tier(tier: str, intervals: Iterable[int]) -> int:

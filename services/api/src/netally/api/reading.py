@@ -155,8 +155,13 @@ class Reading:
         apps: list[int] | None = None,
         domains: list[int] | None = None,
         totals_suffice: bool = False,
+        sums_suffice: bool = False,
     ) -> Counted:
-        """The rows of a range that count, by the fleet and the filter."""
+        """The rows of a range that count, by the fleet and the filter.
+
+        With ``sums_suffice`` they are for a statement that tells no buckets apart, nor what raw flows alone keep: whole
+        hours and days then come from the tiers above.
+        """
         # A bucket that is not exact counts where its middle lies.
         shift = 0 if span.exact else span.middle_ms
         return Counted(
@@ -170,7 +175,23 @@ class Reading:
             domains=domains,
             filter=self.filter,
             totals_suffice=totals_suffice,
+            pieces=self._pieces(span) if sums_suffice and span.exact else (),
         )
+
+    def _pieces(self, span: ranges.TimeRange) -> tuple[tuple[str, int, int], ...]:
+        above = ranges.ABOVE.get(span.tier, "")
+        # An amount is compared with a row, and the tier above has other rows.
+        if above not in self.able or self._asks_amounts():
+            return ()
+        inner = ranges.whole_buckets(span.start, min(span.end, self.now), above, self.stored.zone)
+        if inner is None or not self.stored.holds(above, inner[0]):
+            return ()
+        first, last = inner
+        cut = [(span.tier, span.start, first), (above, first, last), (span.tier, last, span.end)]
+        return tuple(piece for piece in cut if piece[1] < piece[2])
+
+    def _asks_amounts(self) -> bool:
+        return any(FIELDS[comparison.name].kind is Kind.AMOUNT for comparison in comparisons(self.filter))
 
     async def named(self, statement: str, number: int, what: str) -> Any:
         """The row of a dimension with this id; the 404 when there is none, or no visible host ever used it."""
@@ -220,14 +241,13 @@ class Reading:
         return [self._meta(*one) for one in zip(spans, measured, untils, strict=True)]
 
     def _meta(self, span: ranges.TimeRange, measured: Mapping[int, int], until: int) -> Meta:
-        amounts = any(FIELDS[comparison.name].kind is Kind.AMOUNT for comparison in comparisons(self.filter))
         read_ms = int((time.monotonic() - self._started) * 1000)
         return msgspec.structs.replace(
             coverage.meta(self.fleet, span, measured, until, self.now, read_ms),
             timezone=self.zone.key,
             days_exact=span.exact,
             filter=format_filter(self.filter),
-            filter_row=ROWS[FilterTier(span.tier)] if amounts else "",
+            filter_row=ROWS[FilterTier(span.tier)] if self._asks_amounts() else "",
         )
 
 

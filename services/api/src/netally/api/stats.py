@@ -20,8 +20,6 @@ from netally.api.reading import Asking, Clock, Reading, asked_range, open_readin
 from netally.api.timelines import read_timeline
 from netally.api.visible import VisibleHosts
 from netally.contracts.queries import BandwidthAnswer, Meta, SummaryAnswer, SummaryPeriod, TimelineAnswer
-from netally.store.filters.fields import FIELDS, Kind
-from netally.store.filters.tree import comparisons
 
 LIVE_ROW = "one application and domain of a host, among the 50 with most bytes of a second"
 Movers = Annotated[int, QueryParameter(name="limit", ge=0, le=100, description="Most movers")]
@@ -171,23 +169,6 @@ async def _period(
 
 async def totals(reading: Reading, span: ranges.TimeRange) -> tuple[int, int, int]:
     """Bytes in, bytes out and connections of a range."""
-    found = [0, 0, 0]
-    for piece in pieces(reading, span):
-        for row in await reading.rows("sums_by", reading.counted(piece, totals_suffice=True), dimension="none"):
-            for at, key in enumerate(("bytes_in", "bytes_out", "connections")):
-                found[at] += row[key]
-    return found[0], found[1], found[2]
-
-
-def pieces(reading: Reading, span: ranges.TimeRange) -> list[ranges.TimeRange]:
-    """A range of a fine tier as whole hours, which have fewer rows, and what lies around them."""
-    first = span.start + -span.start % ranges.HOUR_MS
-    last = span.end - span.end % ranges.HOUR_MS
-    amounts = any(FIELDS[part.name].kind is Kind.AMOUNT for part in comparisons(reading.filter))
-    # An amount is compared with a row, and hours have other rows.
-    if span.tier not in ("raw", "1m") or last <= first or "1h" not in reading.able or amounts:
-        return [span]
-    if not reading.stored.holds("1h", first):
-        return [span]
-    cut = [(span.start, first, span.tier), (first, last, "1h"), (last, span.end, span.tier)]
-    return [ranges.TimeRange(*piece) for piece in cut if piece[0] < piece[1]]
+    counted = reading.counted(span, totals_suffice=True, sums_suffice=True)
+    rows = await reading.rows("sums_by", counted, dimension="none")
+    return (rows[0]["bytes_in"], rows[0]["bytes_out"], rows[0]["connections"]) if rows else (0, 0, 0)

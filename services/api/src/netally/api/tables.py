@@ -34,12 +34,12 @@ async def read_applications(
     count_domains: bool = True,
 ) -> ApplicationsAnswer:
     domains = None if domain is None else [domain]
-    counted = reading.counted(span, domains=domains, totals_suffice=True)
+    counted = reading.counted(span, domains=domains, totals_suffice=True, sums_suffice=True)
     rows = await reading.rows("applications", counted, sort=sort, limit=limit, offset=offset)
     page = page_of(rows)
     numbers: dict[int, int] = {}
     if count_domains and page:
-        of_page = reading.counted(span, apps=[row["id"] for row in page], domains=domains)
+        of_page = reading.counted(span, apps=[row["id"] for row in page], domains=domains, sums_suffice=True)
         numbers = {row["app_id"]: row["domains"] for row in await reading.rows("app_domains", of_page)}
     found = [_row(row, numbers.get(row["id"], 0) if count_domains else None) for row in page]
     return ApplicationsAnswer(applications=found, **sums_of(rows), meta=await reading.meta(span))
@@ -65,7 +65,7 @@ async def read_sums(
     reading: Reading, span: ranges.TimeRange, *, apps: list[int] | None = None, domains: list[int] | None = None
 ) -> dict[str, Any]:
     """Bytes, connections and last use of everything together."""
-    counted = reading.counted(span, apps=apps, domains=domains, totals_suffice=True)
+    counted = reading.counted(span, apps=apps, domains=domains, totals_suffice=True, sums_suffice=True)
     rows: Sequence[Any] = await reading.rows("sums_by", counted, dimension="none")
     keys = ("bytes_in", "bytes_out", "connections", "last_used")
     return {key: rows[0][key] for key in keys} if rows else dict(zip(keys, (0, 0, 0, None), strict=True))
@@ -75,7 +75,8 @@ async def read_domains(
     reading: Reading, span: ranges.TimeRange, limit: int, offset: int, sort: str, *, app: int | None = None
 ) -> DomainsAnswer:
     apps = None if app is None else [app]
-    rows = await reading.rows("domains", reading.counted(span, apps=apps), sort=sort, limit=limit, offset=offset)
+    counted = reading.counted(span, apps=apps, sums_suffice=True)
+    rows = await reading.rows("domains", counted, sort=sort, limit=limit, offset=offset)
     page = page_of(rows)
     parts = await _parts(reading, span, apps, [(row["id"], number) for number, row in enumerate(page)])
     found = [
@@ -100,7 +101,8 @@ async def _parts(
     if not members:
         return {}
     ids, numbers = [domain for domain, _ in members], [number for _, number in members]
-    counted = reading.counted(span, apps=apps, domains=ids)
+    # Raw flows tell how a name was found.
+    counted = reading.counted(span, apps=apps, domains=ids, sums_suffice=span.tier != "raw")
     return {row["number"]: row for row in await reading.rows("domain_groups", counted, ids=ids, numbers=numbers)}
 
 
@@ -122,7 +124,7 @@ async def read_domain_groups(
 ) -> DomainsAnswer:
     """The same, each registrable domain as one row with its domains inside."""
     apps = None if app is None else [app]
-    sums = await reading.rows("sums_by", reading.counted(span, apps=apps), dimension="domain")
+    sums = await reading.rows("sums_by", reading.counted(span, apps=apps, sums_suffice=True), dimension="domain")
     names = {row["id"]: row["name"] for row in await reading.rows("domain_names", ids=[row["id"] for row in sums])}
     groups: dict[str, list[Any]] = {}
     for row in sums:

@@ -95,19 +95,20 @@ async def read_series(
     app: int | None = None,
     domain: int | None = None,
 ) -> list[TimelineSeries]:
-    counted = reading.counted(
-        grid.span,
-        apps=None if app is None else [app],
-        domains=None if domain is None else [domain],
-        totals_suffice=split in _TOTALS_SUFFICE,
-    )
-    rows = await reading.rows("timeline", counted, **grid.binning(), split=split, top=top)
-    found = series_of(rows, await Measured.read(reading, grid, counted), split)
+    apps, of_domains = None if app is None else [app], None if domain is None else [domain]
+    domains: list[int] = []
+    if split == "domain":
+        everything = reading.counted(grid.span, apps=apps, domains=of_domains, sums_suffice=True)
+        domains = [row["id"] for row in await reading.rows("largest_domains", everything, top=top)]
+    counted = reading.counted(grid.span, apps=apps, domains=of_domains, totals_suffice=split in _TOTALS_SUFFICE)
+    rows = await reading.rows("timeline", counted, **grid.binning(), split=split, top=top, domains=domains)
+    measured = await Measured.read(reading, grid, counted, by_host=split == "host")
+    found = series_of(rows, measured, split)
     return _directions(found[0]) if split == "direction" else found
 
 
 class Measured:
-    """How much of each bucket of a grid was measured, by each host and by all together.
+    """How much of each bucket of a grid was measured, by all hosts together and, where that was read, by each.
 
     ``rows`` are those of statement ``coverage_by_bucket``.
     """
@@ -115,33 +116,36 @@ class Measured:
     def __init__(self, rows: Sequence[Mapping[str, Any]], grid: Grid, fleet: coverage.Fleet) -> None:
         starts = grid.starts
         self._lengths = {at: until - at for at, until in zip(starts, [*starts[1:], grid.span.end], strict=True)}
-        self._of_host: dict[int, dict[int, int]] = {host.id: {} for host in fleet.hosts}
+        self._hosts = {host.id for host in fleet.hosts}
+        self._of_host: dict[int, dict[int, int]] = {}
         self._of_all: dict[int, int] = {}
         self._paused: set[tuple[int, int | None]] = set()
         """(bucket, host), and (bucket, null) of any."""
         for row in rows:
-            if row["host_id"] in self._of_host:
-                if row["paused"]:
-                    self._paused |= {(row["bin"], row["host_id"]), (row["bin"], None)}
-                self._of_host[row["host_id"]][row["bin"]] = row["measured_ms"]
-                self._of_all[row["bin"]] = self._of_all.get(row["bin"], 0) + row["measured_ms"]
+            if row["host_id"] not in {0, *self._hosts}:
+                continue
+            if row["paused"]:
+                self._paused |= {(row["bin"], row["host_id"]), (row["bin"], None)}
+            self._of_host.setdefault(row["host_id"], {})[row["bin"]] = row["measured_ms"]
+            self._of_all[row["bin"]] = self._of_all.get(row["bin"], 0) + row["measured_ms"]
 
     @classmethod
-    async def read(cls, reading: Reading, grid: Grid, counted: Counted) -> Measured:
+    async def read(cls, reading: Reading, grid: Grid, counted: Counted, *, by_host: bool) -> Measured:
         rows = await reading.rows(
             "coverage_by_bucket",
             tier=grid.span.tier,
             start=counted.start,
             end=counted.end,
             hosts=[host.id for host in reading.fleet.hosts],
+            by_host=by_host,
             **grid.binning(),
         )
         return cls(rows, grid, reading.fleet)
 
     def points(self, values: Mapping[int, tuple[int, int]], host: int | None = None) -> list[TimelinePoint]:
         """One point a bucket: null without a measured moment, with one a real zero. Of one host, by that one alone."""
-        alone = host in self._of_host
-        known, hosts = (self._of_host[host], 1) if host is not None and alone else (self._of_all, len(self._of_host))
+        alone = host in self._hosts
+        known, hosts = (self._of_host.get(host or 0, {}), 1) if alone else (self._of_all, len(self._hosts))
         made = []
         for at, length in self._lengths.items():
             share = min(known.get(at, 0) / (length * hosts), 1.0) if hosts else 0.0

@@ -10,10 +10,10 @@ WHERE tier = :tier AND bucket >= :start AND bucket < :end AND host_id = ANY (:ho
 GROUP BY 1, 2;
 
 -- name: coverage_by_bucket
--- Buckets as in statement timeline.
+-- Buckets as in statement timeline; of each host, or of all together by host 0.
 SELECT CASE WHEN :edges::timestamptz[] IS NULL THEN date_bin(make_interval(secs => :bucket_seconds::integer), bucket, 'epoch')
             ELSE (:edges)[width_bucket(bucket + make_interval(secs => :middle::integer), :edges)] END AS bin,
-       host_id, sum(measured_ms)::bigint AS measured_ms, bool_or(paused) AS paused
+       CASE WHEN :by_host::boolean THEN host_id ELSE 0 END AS host_id, sum(measured_ms)::bigint AS measured_ms, bool_or(paused) AS paused
 FROM coverage_tiers
 WHERE tier = :tier AND bucket >= :start AND bucket < :end AND host_id = ANY (:hosts::integer[])
 GROUP BY 1, 2;

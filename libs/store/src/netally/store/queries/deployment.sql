@@ -12,6 +12,10 @@ SELECT to_regclass('deployment') IS NOT NULL;
 -- name: deployment
 SELECT backend, timezone FROM deployment;
 
+-- name: read_alone!
+-- Until the transaction ends no query starts other processes.
+SET LOCAL max_parallel_workers_per_gather = 0;
+
 -- name: migrations_applied
 SELECT version FROM schema_migrations ORDER BY version;
 
