@@ -87,7 +87,11 @@ class Agent:
         self.namespace.run("env", *environment, NETALLY, "join", argument)
 
     def start(self) -> None:
+        """`captures` waits for it, so that several can start at a time."""
         self._process = self.namespace.start(sys.executable, "-m", "netally.capture", env=self._environment)
+
+    def captures(self) -> None:
+        assert self._process is not None
         assert self._process.stdout is not None
         lines = []
         for line in self._process.stdout:
@@ -162,4 +166,6 @@ def fleet(count: int) -> Iterator[Fleet]:
 
 def ready(agents: Sequence[Agent]) -> None:
     """Wait until every agent captures and its batches leave."""
+    for agent in agents:
+        agent.captures()
     wait_until(lambda: all(not agent.waits_for() for agent in agents), within=60, every=0.5)

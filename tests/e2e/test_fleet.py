@@ -9,6 +9,7 @@ import sys
 import time
 import urllib.parse
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -33,8 +34,11 @@ def running() -> Iterator[Fleet]:
         made.hub.command("init", "--address", "10.77.0.1")
         made.hub.start()
         made.server.serve("udp_sink", "9000")
+        lines = [made.hub.command("agent", "add", agent.name) for agent in made.agents]
+        with ThreadPoolExecutor() as together:
+            list(together.map(Agent.join, made.agents, lines))
+        # Not by threads: a process ends with the thread that started it.
         for agent in made.agents:
-            agent.join(made.hub.command("agent", "add", agent.name))
             agent.start()
         ready(made.agents)
         last = made.agents[6]
@@ -85,18 +89,18 @@ def test_every_host_appears_with_the_bytes_of_its_interface(running: Fleet) -> N
     agents = running.agents[:5]
     counted = [agent.counted() for agent in agents]
     before = [(totals(running, f"host = {agent.name}"), sent(running, agent)) for agent in agents]
-    for agent in agents:
-        send(agent.namespace, running.server, 9000, 700, 1200, 1000)
+    with ThreadPoolExecutor() as together:
+        list(together.map(lambda agent: send(agent.namespace, running.server, 9000, 4000, 1400, 1300), agents))
     carried = [
         [now[key] - then[key] for key in ("bytes_in", "bytes_out")]
         for now, then in zip((agent.counted() for agent in agents), counted, strict=True)
     ]
     for agent, (stored, datagrams), interface in zip(agents, before, carried, strict=True):
         # To the byte what was sent; as the interface counted with all else, its batches to the hub included. What was
-        # on its way at either end of the time makes some thousand bytes of a million.
-        soon(running, f"port = 9000 and host = {agent.name}", plus(datagrams, 700 * 1028, 700 * 1228))
+        # on its way at either end of the time makes some ten thousand bytes of five millions.
+        soon(running, f"port = 9000 and host = {agent.name}", plus(datagrams, 4000 * 1328, 4000 * 1428))
         got = [now - then for now, then in zip(totals(running, f"host = {agent.name}"), stored, strict=True)]
-        assert got == pytest.approx(interface, rel=0.03)
+        assert got == pytest.approx(interface, rel=0.01)
     page = running.hub.page("/hosts")
     assert all(agent.name in page for agent in agents)
 
