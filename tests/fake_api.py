@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import math
+import re
 import threading
 import time
 import uuid
@@ -360,6 +361,12 @@ def length_of(request: Request[Any, Any, Any]) -> int:
     return RANGES[query.get("range", "1h")]
 
 
+def asked_name(request: Request[Any, Any, Any], field: str) -> str | None:
+    """Name that a filter asks for, when that is all it asks."""
+    found = re.fullmatch(rf'{field} = ("?)(.+)\1', request.query_params.get("filter", ""))
+    return found[2] if found else None
+
+
 def create_fake(fake: FakeApi) -> Litestar:
     """The fake as an application."""
 
@@ -475,9 +482,11 @@ def create_fake(fake: FakeApi) -> Litestar:
             "connections": lambda row: -row.connections, "last_used": lambda row: -row.last_used,
         }  # fmt: skip
         rows.sort(key=order[sort])
+        more = fake.more_apps if fake.apps else 0
+        if (name := asked_name(request, "app")) is not None:
+            rows, more = [row for row in rows if row.name == name], 0
         shown = rows[offset : offset + limit]
         rest = [row for row in rows if row not in shown]
-        more = fake.more_apps if fake.apps else 0
         rest_in = sum(row.bytes_in for row in rest) + more * 230_000_000
         rest_out = sum(row.bytes_out for row in rest) + more * 120_000_000
         return ApplicationsAnswer(
@@ -506,10 +515,12 @@ def create_fake(fake: FakeApi) -> Litestar:
             rows.sort(key=lambda row: row.name)
         if fake.domains:
             rows.append(DomainRow(0, "", [], [], int(17.2e9), int(13.4e9), 20, 4, now - 9000))
+        name = asked_name(request, "domain")
+        rows = [row for row in rows if name in (None, row.name)]
         shown = rows[offset : offset + limit]
         rest = [row for row in rows if row not in shown]
         # As much as the applications have, so that the totals of both tables agree.
-        all_apps = (await applications.fn(request)) if fake.domains and fake.apps else None
+        all_apps = (await applications.fn(request)) if fake.domains and fake.apps and not name else None
         more = 2317 if all_apps else 0
         rest_in = sum(row.bytes_in for row in rest)
         rest_out = sum(row.bytes_out for row in rest)

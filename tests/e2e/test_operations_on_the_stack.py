@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import csv
 import re
 import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from io import BytesIO
+from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet
@@ -227,6 +230,26 @@ def test_an_export_downloads_by_a_click_and_opens_in_pyarrow(stack: Stack) -> No
     assert (row["host"], row["domain"], row["bytes_in"], row["bytes_out"]) == (
         "history.example", "example.org", 1500, 300
     )  # fmt: skip
+
+
+def test_the_csv_of_what_is_shown_downloads_by_a_click(stack: Stack) -> None:
+    start, page = days_ago(4), stack.page
+    arrive(stack, "csv-1.example", start, bytes_in=61_000_000, bytes_out=2_500_000)
+    arrive(stack, "csv-2.example", start + HOUR, bytes_in=3_300_000, bytes_out=40_000_000)
+    stack.order("bus", "aggregate", {})
+    since, until = (f"{datetime.fromtimestamp(at / 1000, UTC):%Y-%m-%dT%H:%M}" for at in (start, start + 2 * HOUR))
+    page.goto(f"/explore?from={since}&to={until}&tz=UTC&by=host&then=domain")
+    with page.expect_download() as download:
+        page.get_by_role("link", name="CSV of 2 groups").click()
+    assert download.value.suggested_filename.endswith(".csv")
+    rows = list(csv.DictReader(Path(download.value.path()).read_text().splitlines()))
+    assert [(row["host"], row["bytes_in"], row["bytes_out"]) for row in rows] == [
+        ("csv-1.example", "61000000", "2500000"), ("csv-2.example", "3300000", "40000000")
+    ]  # fmt: skip
+    sums = [f"{sum(int(row[way]) for row in rows) / 1e6:.1f}" for way in ("bytes_in", "bytes_out")]
+    expect(page.locator("[aria-labelledby=h-g] thead")).to_contain_text("In MB")
+    foot = page.locator("[aria-labelledby=h-g] tfoot td.n").all_inner_texts()
+    assert [text.removeprefix("≥\u00a0").removeprefix("≥ ") for text in foot[:2]] == sums
 
 
 def test_a_form_that_is_refused_names_its_field(stack: Stack) -> None:

@@ -153,6 +153,22 @@ def test_tables_refresh_by_themselves_and_leave_the_reader_alone(desk: Reading) 
     assert page.evaluate("JSON.parse(document.getElementById('timeline-data').textContent).bands.length") == 8
 
 
+@pytest.mark.parametrize(("path", "part"), [("/", "#movers"), ("/live", "#tree")])
+def test_rows_of_what_moves_lead_on_and_keep_their_focus(desk: Reading, path: str, part: str) -> None:
+    page = desk.open(path)
+    link = page.locator(part).get_by_role("link", name="containerd", exact=True)
+    link.focus()
+    figures = page.locator(f"{part} tbody").inner_text()
+    # In front of all others from the next time that they are put in order.
+    desk.fake.domains = [*desk.fake.domains, ("brand-new.example", ["wget"], 900.0, 1.0)]
+    expect(page.locator(f"{part} tbody tr").first).to_contain_text("wget", timeout=15_000)
+    assert page.locator(f"{part} tbody").inner_text() != figures
+    assert page.evaluate("document.activeElement.textContent") == "containerd"
+    page.keyboard.press("Enter")
+    expect(page.locator("h1")).to_have_text("containerd")
+    assert page.url == f"{desk.url}/applications/5?range=1h"
+
+
 def test_pause_stops_what_moves(desk: Reading) -> None:
     page = desk.open("/")
     page.get_by_role("button", name="Pause").click()

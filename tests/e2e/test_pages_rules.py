@@ -1,5 +1,5 @@
 """What holds for every page, in both themes: axe-core finds nothing, the console is clean, nothing comes from
-elsewhere, nothing jumps, a phone needs no sideways scrolling, and a page weighs at most 250 kB.
+elsewhere or stands inline, nothing jumps, a phone needs no sideways scrolling, and a page weighs at most 250 kB.
 
 A new page, or a state of one, is a row of ``CASES``.
 """
@@ -12,7 +12,10 @@ from pathlib import Path
 import msgspec
 import pytest
 from playwright.sync_api import Browser, Page
+from selectolax.lexbor import LexborHTMLParser
 
+from netally.contracts.command_answers import CommandOrder
+from netally.contracts.queries import SavedView, Session
 from tests.e2e.test_pages import Reading, chromium, read, served  # noqa: F401  (fixtures)
 from tests.fake_api import FakeApi
 from tests.npm_package import package_directory, pinned
@@ -51,6 +54,60 @@ def two_of_five(fake: FakeApi) -> None:
 
 def late(fake: FakeApi) -> None:
     fake.late_seconds = 900
+
+
+def seen_by_a_viewer(fake: FakeApi) -> None:
+    fake.session = Session("guest", None, "viewer")
+    fake.views = [SavedView("v1", "Nightly backups", "/explore?by=app", "admin", 1_795_305_600_000)]
+    # As the API answers who may not.
+    fake.broken = {"/api/tokens": 403}
+
+
+def database_away(fake: FakeApi) -> None:
+    fake.broken = dict.fromkeys(("/api/applications", "/api/stats/timeline", "/api/conservation", "/api/hosts"), 503)
+
+
+def nobody_runs_commands(fake: FakeApi) -> None:
+    fake.aggregator = False
+    fake.order(CommandOrder("aggregate"))
+
+
+COMMAND = "c0" * 16
+
+
+def _ordered(fake: FakeApi, order: CommandOrder) -> None:
+    """The command with the id that the cases ask for."""
+    row = fake.order(order)
+    fake.ledger[-1] = msgspec.structs.replace(fake.ledger[-1], id=COMMAND)
+    fake.happened[COMMAND] = fake.happened.pop(row.id)
+
+
+def clean_up_previewed(fake: FakeApi) -> None:
+    _ordered(fake, CommandOrder("cleanup", dry_run=True))
+
+
+def clean_up_previewed_by_others(fake: FakeApi) -> None:
+    clean_up_previewed(fake)
+    seen_by_a_viewer(fake)
+
+
+def retention_previewed(fake: FakeApi) -> None:
+    _ordered(fake, CommandOrder("set-retention", {"raw": 30}, dry_run=True))
+
+
+def export_running(fake: FakeApi) -> None:
+    fake.holds = True
+    _ordered(fake, CommandOrder("export", {"from": 1_795_000_000_000, "to": 1_795_305_600_000}))
+    fake.tell(COMMAND, "progress", "18300000 rows, 431.0 MB", {"share": 0.63})
+
+
+def export_done(fake: FakeApi) -> None:
+    _ordered(fake, CommandOrder("export", {"from": 1_795_000_000_000, "to": 1_795_305_600_000}))
+
+
+def command_failed(fake: FakeApi) -> None:
+    fake.results = {**fake.results, "aggregate": ("failed", "the disk is full; free space and run it again", {})}
+    _ordered(fake, CommandOrder("aggregate"))
 
 
 class Case(msgspec.Struct, frozen=True):
@@ -99,6 +156,22 @@ CASES = [
     Case("/settings", nothing_yet),
     Case("/tokens"),
     Case("/browsers"),
+    Case("/", database_away),
+    Case("/applications", database_away, status=503),
+    Case("/applications/named?name=moves+but+is+not+stored", status=404),
+    Case("/explore?filter=port+%3D+%3D+1", status=400),
+    Case("/explore", seen_by_a_viewer),
+    Case("/operations", seen_by_a_viewer),
+    Case("/settings", seen_by_a_viewer),
+    Case("/hosts/2", seen_by_a_viewer),
+    Case("/tokens", seen_by_a_viewer, status=403),
+    Case("/operations", nobody_runs_commands),
+    Case(f"/operations/commands/{COMMAND}", clean_up_previewed),
+    Case(f"/operations/commands/{COMMAND}", retention_previewed),
+    Case(f"/operations/commands/{COMMAND}", export_running),
+    Case(f"/operations/commands/{COMMAND}", export_done),
+    Case(f"/operations/commands/{COMMAND}", command_failed),
+    Case(f"/operations/commands/{COMMAND}", clean_up_previewed_by_others),
     Case("/_components"),
     Case("/login"),
     Case("/no-such-page", status=404),
@@ -117,6 +190,8 @@ def reader(chromium: Browser, served: tuple[FakeApi, str]) -> Iterator[Reading]:
     """One browser for all cases: a case costs a page, not a start."""
     context, reading = read(chromium, *served)
     context.add_init_script(SHIFTS)
+    # From here on the server knows the zone; the first page is read twice for it.
+    reading.open("/login").wait_for_function("document.body.dataset.zone === 'Europe/Berlin'")
     yield reading
     context.close()
 
@@ -128,6 +203,14 @@ def settled(page: Page) -> None:
     page.wait_for_function(
         "[...document.querySelectorAll('traffic-chart')].every((chart) => chart.querySelector('canvas'))"
     )
+
+
+def inline_parts(html: str) -> list[str]:
+    """What a page carries within itself and should not: scripts, styles, remarks of who wrote it."""
+    tree = LexborHTMLParser(html)
+    found = [str(node.tag) for node in tree.css("script:not([src]):not([type='application/json']), style, [style]")]
+    handlers = [name for node in tree.css("*") for name in node.attributes if name.startswith("on")]
+    return found + handlers + ["comment"] * html.count("<!--")
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
@@ -151,6 +234,10 @@ def test_a_page_keeps_the_rules(
     answer = page.goto(url + case.path)
     assert answer is not None
     assert answer.status == case.status
+    policy = answer.headers["content-security-policy"]
+    assert "default-src 'none'" in policy
+    assert "unsafe" not in policy
+    assert inline_parts(answer.text()) == []
     settled(page)
     weight = page.evaluate(WEIGHT)
     assert weight < MOST_BYTES, f"the page weighs {weight} bytes"

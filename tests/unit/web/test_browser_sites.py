@@ -23,7 +23,8 @@ def test_what_could_not_be_joined_is_told() -> None:
     first, idle = made.browsers
     assert (first.time, first.joined, first.unjoined) == (f"1{NBSP}min{NBSP}01{NBSP}s", "750.0", "250.0")
     assert first.share == f"75.0{NBSP}%"
-    assert idle.share == "–"
+    assert (idle.time, idle.joined, idle.share) == ("–", "–", "–")
+    assert first.host_href == "/hosts/named?name=desk"
     (row,) = made.rows
     assert (row.name, row.href, row.bytes_in, made.unit.symbol) == ("bücher.example", "/domains/7", "700.0", "kB")
 

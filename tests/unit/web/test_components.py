@@ -23,6 +23,7 @@ ELSEWHERE = COMPOSED | {
     "stale_note",
     "to",
     "linked",
+    "named",
     "filter_files",
 }
 """Macros that show nothing by themselves, or only with the script."""

@@ -3,6 +3,7 @@ from __future__ import annotations
 import csv
 import io
 
+from netally.contracts.queries import SavedView, Session
 from tests.unit.web.conftest import Site
 from tests.unit.web.test_pages import cells, one, parse, texts
 
@@ -68,3 +69,15 @@ def test_views_that_cannot_be_read_leave_the_rest(site: Site) -> None:
     tree = parse(site.html("/explore"))
     assert "could not be read" in one(tree, "#views [role=alert]").text()
     assert cells(tree, "h-g")
+
+
+def test_who_may_not_keep_a_view_is_told_why(site: Site) -> None:
+    site.fake.views = [SavedView("v1", "Nightly", "/explore?by=app", "admin", 1_795_305_600_000)]
+    off = "form[action^='/views'] button[disabled]"
+    assert not parse(site.html("/explore")).css(off)
+    site.fake.session = Session("guest", None, "viewer")
+    page = parse(site.html("/explore"))
+    assert [button.text() for button in page.css(off)] == ["Save view", "Delete"]
+    said = page.css_first("form[action='/views'] small")
+    assert said is not None
+    assert said.text() == "This takes an operator, and you are a viewer."

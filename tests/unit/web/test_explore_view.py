@@ -86,3 +86,9 @@ def test_csv_has_bytes_names_and_no_formulas() -> None:
         "last_used": "2026-11-22T00:58:59+01:00",
     }  # fmt: skip
     assert (found[1]["app"], found[1]["executable"]) == ("", "")
+
+
+def test_what_differs_tells_programs_of_one_name_apart() -> None:
+    ada, ben = app(2, "firefox"), GroupValue("app", 3, "firefox", "/usr/bin/x", "ben")
+    table = groups(answer(row(ada), row(ben, size=900), row(app(4, "curl"), size=800)), "", BERLIN, NOW)
+    assert [found.cells[0].note for found in table.rows] == ["ada", "ben", ""]

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from netally.web import figures
-from netally.web.figures import NBSP, THIN
+from netally.web.figures import NBSP, THIN, amount_unit, in_unit, rate_unit
 
 BERLIN = ZoneInfo("Europe/Berlin")
 NOW = round(dt.datetime(2026, 11, 19, 14, 15, tzinfo=BERLIN).timestamp() * 1000)
@@ -184,3 +184,12 @@ def test_whole_percents() -> None:
     assert [figures.whole_percent(share) for share in (0.001, 0.184, 1.0, 0)] == [
         "<1\u00a0%", "18\u00a0%", "100\u00a0%", "0\u00a0%"
     ]  # fmt: skip
+
+
+def test_a_column_with_a_long_tail_keeps_what_is_small_readable() -> None:
+    values = [1_512_400 / 8, 300 / 8, 29_300 / 8]
+    assert rate_unit(values).symbol == "Mbit/s"
+    unit = rate_unit(values, long_tail=True)
+    assert [plain(in_unit(value, unit)) for value in values] == [f"1{THIN}512.4", "0.3", "29.3"]
+    assert amount_unit([15e9], long_tail=True).symbol == "GB"
+    assert amount_unit([9e9], long_tail=True).symbol == "MB"

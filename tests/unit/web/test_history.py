@@ -75,3 +75,9 @@ def test_a_range_that_was_not_measured_is_not_compared(site: Site) -> None:
     tree = parse(site.html("/history"))
     assert "Nothing can be compared with it." in one(tree, "#compare").text()
     assert not tree.css(".words")
+
+
+def test_a_range_that_was_hardly_measured_is_no_ground_for_words(site: Site) -> None:
+    assert not parse(site.html("/history?range=30d")).css("#compare .note")
+    site.fake.measured_share = 0.02
+    assert "Only 2.0\u00a0% of A was measured." in one(parse(site.html("/history?range=30d")), "#compare .note").text()

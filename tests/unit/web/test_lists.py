@@ -66,3 +66,10 @@ def test_a_filter_narrows_the_amounts_of_hosts_and_is_said(site: Site) -> None:
     wrong = site.client.get("/hosts?filter=app+%3D+%3D+curl")
     assert (wrong.status_code, one(parse(wrong.text), "mark").text()) == (400, "=")
     assert texts(parse(wrong.text).css("tbody th"))
+
+
+def test_how_names_were_found_has_a_column_only_where_it_is_kept(site: Site) -> None:
+    heads = [node.text() for node in parse(site.html("/domains?view=flat")).css("[aria-labelledby=h-l] thead th")]
+    assert "Found by" in heads
+    site.fake.domains = []
+    assert "Found by" not in site.html("/domains?view=flat")

@@ -89,3 +89,14 @@ def test_the_same_name_on_two_hosts_is_two_rows_and_a_nameless_one_shows_its_add
     assert [(row.host, row.domain, row.named) for row in view.rows] == [
         ("a", "curl.example", True), ("b", "curl.example", True), ("box", "203.0.113.7", False),
     ]  # fmt: skip
+
+
+def test_rows_lead_to_what_they_are_about_and_keep_their_ids() -> None:
+    live = board(mover("curl", 5), mover("", 3, domain=""))
+    first, second = live.view().rows
+    assert (first.to_app, first.to_domain, first.to_host) == (
+        "/applications/named?name=curl", "/domains/named?name=curl.example", "/hosts/named?name=box"
+    )  # fmt: skip
+    assert (second.to_app, second.to_domain[:9]) == ("/applications/0", "/explore?")
+    live.update(event(10, mover("curl", 5), mover("", 900, domain="")))
+    assert [row.id for row in live.view().rows] == [second.id, first.id]

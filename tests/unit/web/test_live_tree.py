@@ -39,10 +39,10 @@ def test_a_process_has_its_domains_and_those_their_hosts() -> None:
         (1, "203.0.113.7", "box"),
     ]
     assert [row.soft for row in view.rows] == [False] * 5 + [True] * 2
-    assert view.rows[0].bytes_in == "1.2"
-    assert view.rows[1].bytes_in == "0.7"
-    assert view.total.bytes_in == "1.3"
-    assert (view.rows[0].bar_in, view.amounts.symbol) == (100.0, "kB")
+    assert view.rows[0].bytes_in == "1\u2009200"
+    assert view.rows[1].bytes_in == "700"
+    assert view.total.bytes_in == "1\u2009300"
+    assert (view.rows[0].bar_in, view.amounts.symbol) == (100.0, "B")
 
 
 def test_what_is_not_shown_is_summed() -> None:
@@ -81,3 +81,17 @@ def test_every_word_of_a_filter_has_to_be_somewhere() -> None:
     view = LiveTree("CURL box", [mover("curl", 5), mover("git", 7)], NOW).view()
     assert (view.matching, view.movers) == (1, 2)
     assert processes(LiveTree("nothing", [mover("curl", 5)], NOW)) == []
+
+
+def test_rows_lead_to_what_they_are_about() -> None:
+    movers = [mover("git", 500, host="box"), mover("git", 300, host="nas"), mover("", 100, domain="")]
+    movers += [mover("git", 2, domain=f"{number}.example") for number in range(PLACES + 1)]
+    rows = LiveTree("", movers, NOW).view().rows
+    leads = {(row.level, row.name): (row.href, row.place_href) for row in rows}
+    assert leads[0, "git"] == ("/applications/named?name=git", "")
+    assert leads[1, "git.example"] == ("/domains/named?name=git.example", "")
+    assert leads[2, "nas"] == ("/hosts/named?name=nas", "")
+    assert leads[1, "2 others"] == ("", "")
+    assert leads[0, "no process"] == ("/applications/0", "/hosts/named?name=box")
+    assert leads[1, "203.0.113.7"][0].startswith("/explore?")
+    assert len({row.id for row in rows}) == len(rows)

@@ -250,3 +250,13 @@ def test_international_names_are_read_and_stored(site: Site) -> None:
     assert "münchen.de" in name.text()
     assert "xn--mnchen-3ya.de" in name.text()
     assert "münchen.de" in one(parse(site.html("/")), "#movers").text()
+
+
+def test_top_applications_of_one_name_are_told_apart(site: Site) -> None:
+    table = one(parse(site.html("/")), "[aria-labelledby=h-a] table")
+    assert {len(row.css("th, td")) for row in table.css("thead tr, tbody tr")} == {6}
+    again = site.fake.apps[1]
+    name = again[0]
+    site.fake.apps = [*site.fake.apps[:3], again]
+    rows = [row[0] for row in cells(parse(site.html("/")), "h-a")]
+    assert [row for row in rows if row.startswith(name)] == [f"{name}root", f"{name}root"]

@@ -33,6 +33,7 @@ from netally.web.history import history_page
 from netally.web.lists import applications_page, domains_page, hosts_page
 from netally.web.live_page import live_page, live_stream, live_tree_stream
 from netally.web.metrics import observe_page, start_watch
+from netally.web.named import application_by_name, domain_by_name, host_by_name
 from netally.web.operations import (
     cancel_command,
     command_page,
@@ -89,7 +90,7 @@ def create_app(settings: WebSettings | None = None, *, clock: Clock = wall_clock
     return Litestar(
         route_handlers=[
             overview, applications_page, application_page, domains_page, domain_page, browsers_page,
-            hosts_page, host_page,
+            hosts_page, host_page, application_by_name, domain_by_name, host_by_name,
             history_page, explore_page, explore_csv, save_view, delete_view,
             live_page, live_stream, live_tree_stream, login_page, login, logout, appearance,
             operations, settings_page, order_command, command_page, confirm_preview, cancel_command, command_stream,

@@ -11,6 +11,7 @@ from netally.web import figures
 from netally.web.api_client import ApiProblem
 from netally.web.asked import asked_by
 from netally.web.figures import Unit
+from netally.web.links import to_host
 from netally.web.visits import AnyRequest
 
 ROWS = 100
@@ -31,6 +32,7 @@ class Line(msgspec.Struct, frozen=True):
 
 class JoinLine(msgspec.Struct, frozen=True):
     host: str
+    host_href: str
     browser: str
     time: str
     joined: str
@@ -73,11 +75,9 @@ def sites_of(answer: BrowserSitesAnswer) -> Sites:
         [
             JoinLine(
                 row.host,
+                to_host(row.host),
                 row.browser,
-                figures.duration(row.seconds),
-                figures.in_unit(joined, unit),
-                figures.in_unit(unjoined, unit),
-                figures.percent(joined / (joined + unjoined) if joined + unjoined else None),
+                *_told(row.seconds, joined, unjoined, unit),
             )
             for row, joined, unjoined in joins
         ],
@@ -94,6 +94,20 @@ def sites_of(answer: BrowserSitesAnswer) -> Sites:
             for row in answer.sites
         ],
         answer.others_count,
+    )
+
+
+def _told(seconds: int, joined: int, unjoined: int, unit: Unit) -> tuple[str, str, str, str]:
+    """Time, bytes with a site, without, and the share with one. Of a browser that told nothing only its bytes are
+    known: no time is not a time of zero.
+    """
+    if not seconds and not joined:
+        return figures.UNKNOWN, figures.UNKNOWN, figures.in_unit(unjoined, unit), figures.UNKNOWN
+    return (
+        figures.duration(seconds),
+        figures.in_unit(joined, unit),
+        figures.in_unit(unjoined, unit),
+        figures.percent(joined / (joined + unjoined) if joined + unjoined else None),
     )
 
 

@@ -72,6 +72,7 @@ async def _page(shown: Asked) -> Response[str]:
                 asked.read(PATH, BreakdownAnswer, by=by[0], limit=1, top=0), settle(api.views(shown.visit.reader))
             )
         )
+    await shown.visit.know_role()
     table = None if fault else groups(answer, shown.filter, zone, now)
     last = -(-table.names // PAGE_ROWS) if table and table.names else 1
     words = " and ".join(DIMENSIONS[name].lower() for name in by)

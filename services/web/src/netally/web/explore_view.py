@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -86,14 +87,9 @@ def groups(answer: BreakdownAnswer, within: str, zone: ZoneInfo, now: int) -> Gr
     others = (answer.others_bytes_in, answer.others_bytes_out)
     parts = [row.bytes_in + row.bytes_out for row in answer.rows] + ([sum(others)] if answer.others_count else [])
     shown = shares(parts)
-    programs = {(value.by, value.name): set[str]() for row in answer.rows for value in row.values}
-    for row in answer.rows:
-        for value in row.values:
-            programs[value.by, value.name].add(value.executable)
-    alike = {key for key, found in programs.items() if len(found) > 1}
+    told = _told_apart([value for row in answer.rows for value in row.values])
     rows = [
-        _row(row, share, unit, largest, within, alike, zone, now)
-        for row, share in zip(answer.rows, shown, strict=False)
+        _row(row, share, unit, largest, within, told, zone, now) for row, share in zip(answer.rows, shown, strict=False)
     ]
     if answer.others_count:
         words = f"{count(answer.others_count)} other{'s' if answer.others_count > 1 else ''}"
@@ -109,26 +105,40 @@ def groups(answer: BreakdownAnswer, within: str, zone: ZoneInfo, now: int) -> Gr
     )
 
 
+def _told_apart(values: Sequence[GroupValue]) -> dict[GroupValue, str]:
+    """Of applications that share a name: the program where programs differ, the user where users do."""
+    programs, users = defaultdict[str, set[str]](set), defaultdict[str, set[str]](set)
+    for value in values:
+        if value.by == "app":
+            programs[value.name].add(value.executable)
+            users[value.name].add(value.user)
+    return {
+        value: ", ".join(
+            part
+            for part, differs in ((value.executable, programs[value.name]), (value.user, users[value.name]))
+            if part and len(differs) > 1
+        )
+        for value in values
+        if value.by == "app"
+    }
+
+
 def _row(
     row: BreakdownRow,
     share: str,
     unit: Unit,
     largest: int,
     within: str,
-    alike: set[tuple[str, str]],
+    told: dict[GroupValue, str],
     zone: ZoneInfo,
     now: int,
 ) -> GroupRow:
-    """``alike`` are names that several programs have: these say which one they are."""
+    """``told`` says which one it is, of values that share their name."""
     own = " and ".join(condition(value) for value in row.values)
     cells = [
         GroupCell(
             name_of(value),
-            value.executable
-            if (value.by, value.name) in alike
-            else stored_name(value.name)
-            if value.by == "domain"
-            else "",
+            stored_name(value.name) if value.by == "domain" else told.get(value, ""),
             f"{_PAGES[value.by]}{value.id}" if value.id and value.by in _PAGES else "",
         )
         for value in row.values

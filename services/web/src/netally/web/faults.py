@@ -24,24 +24,24 @@ def on_api_problem(request: AnyRequest, problem: ApiProblem) -> Response[str]:
         return _signed_out(visit) if visit.partial else show_login(visit)
     if problem.status == 403:
         why = f"{problem.detail} Whoever runs this Netally can give out a token that may; sign in with it."
-        return _fault(visit, 403, "Your sign-in does not allow this.", why, again="/", words="Overview")
+        return fault_page(visit, 403, "Your sign-in does not allow this.", why, again="/", words="Overview")
     if problem.status == 429:
         why = f"{problem.detail} What was right before goes on working."
-        return _fault(visit, 429, "Too many wrong attempts.", why)
+        return fault_page(visit, 429, "Too many wrong attempts.", why)
     if problem.status in (400, 404):
-        return _fault(visit, problem.status, "This request cannot be answered.", problem.detail)
+        return fault_page(visit, problem.status, "This request cannot be answered.", problem.detail)
     log.warning("api read failed", status=problem.status, detail=problem.detail, request_id=visit.request_id)
     if problem.status == 0:
         why = (
             f"{problem.detail} Nothing is lost: hosts keep measuring, and the bus keeps what they send. "
             "The page comes back as soon as the API runs."
         )
-        return _fault(visit, 503, "The figures cannot be read now.", why)
-    return _fault(visit, 503, "The figures cannot be read now.", problem.detail)
+        return fault_page(visit, 503, "The figures cannot be read now.", why)
+    return fault_page(visit, 503, "The figures cannot be read now.", problem.detail)
 
 
 def on_range_fault(request: AnyRequest, fault: RangeError) -> Response[str]:
-    return _fault(
+    return fault_page(
         visit_of(request), 400, "This range cannot be shown.", str(fault), again="/", words="Show the last hour"
     )
 
@@ -49,15 +49,17 @@ def on_range_fault(request: AnyRequest, fault: RangeError) -> Response[str]:
 def on_http_fault(request: AnyRequest, fault: HTTPException) -> Response[str]:
     visit = visit_of(request)
     if fault.status_code == 404:
-        return _fault(visit, 404, "There is no such page.", "The address may be mistyped.", again="/", words="Overview")
+        return fault_page(
+            visit, 404, "There is no such page.", "The address may be mistyped.", again="/", words="Overview"
+        )
     words = HTTPStatus(fault.status_code).phrase
-    return _fault(visit, fault.status_code, f"{words}.", "This address does not take that request.", again="/")
+    return fault_page(visit, fault.status_code, f"{words}.", "This address does not take that request.", again="/")
 
 
 def on_any_fault(request: AnyRequest, fault: Exception) -> Response[str]:
     visit = visit_of(request)
     log.error("page failed", path=request.url.path, request_id=visit.request_id, exc_info=fault)
-    return _fault(visit, 500, "This page failed.", "The service's log has the reason under the request below.")
+    return fault_page(visit, 500, "This page failed.", "The service's log has the reason under the request below.")
 
 
 def _signed_out(visit: Visit) -> Response[str]:
@@ -66,9 +68,10 @@ def _signed_out(visit: Visit) -> Response[str]:
     return Response("", status_code=401, media_type=MediaType.HTML, headers={"HX-Refresh": "true"})
 
 
-def _fault(
+def fault_page(
     visit: Visit, status: int, what: str, why: str, *, again: str = "", words: str = "Try again"
 ) -> Response[str]:
+    """What is so, why, and a link to the next step; by default the same address again."""
     if visit.partial:
         # What stands on the page stays; the script says how old it is.
         return Response(

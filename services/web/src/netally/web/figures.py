@@ -69,23 +69,29 @@ SURE_SHARE = 0.99
 """Below this share of measured host-time a total is written as a lower bound."""
 
 
-def _choose(units: Sequence[Unit], values: Iterable[float | None]) -> Unit:
+LONG_TAIL = 10
+"""A column with few large values and many small ones stays in the smaller unit so many times longer: "1 512.4" among
+"0.3" and not "1.5" among "<0.1".
+"""
+
+
+def _choose(units: Sequence[Unit], values: Iterable[float | None], longer: int = 1) -> Unit:
     largest = max((abs(value) for value in values if value is not None), default=0.0)
     for unit in units:
         # Compared as it will be written: 999.96 kB is written in MB, not as "1 000.0 kB".
-        if round(largest / unit.size, unit.decimals) < 1000:
+        if round(largest / unit.size, unit.decimals) < 1000 * longer:
             return unit
     return units[-1]
 
 
-def amount_unit(values: Iterable[float | None]) -> Unit:
+def amount_unit(values: Iterable[float | None], *, long_tail: bool = False) -> Unit:
     """Unit for a column of amounts in bytes."""
-    return _choose(AMOUNTS, values)
+    return _choose(AMOUNTS, values, LONG_TAIL if long_tail else 1)
 
 
-def rate_unit(values: Iterable[float | None]) -> Unit:
+def rate_unit(values: Iterable[float | None], *, long_tail: bool = False) -> Unit:
     """Unit for a column of rates in bytes/s; it is one of bits unless the viewer wants bytes."""
-    return _choose(BYTE_RATES if STYLE.get().rates_in_bytes else RATES, values)
+    return _choose(BYTE_RATES if STYLE.get().rates_in_bytes else RATES, values, LONG_TAIL if long_tail else 1)
 
 
 def group(number: float, decimals: int = 0) -> str:

@@ -85,6 +85,7 @@ async def history_page(request: AnyRequest) -> Response[Any]:
         ),
         compared=drawn(compared, CompareAnswer, lambda answer: comparison(answer, inner)),
         sides=_sides(asked, compared),
+        hardly=_hardly_measured(compared),
         by=by,
         by_words=BY,
         against=asked.own.get("against", "before"),
@@ -182,6 +183,19 @@ def _later(asked: Asked, week: HeatmapAnswer | ApiProblem) -> str:
     if isinstance(week, ApiProblem) or week.meta.start <= asked.shown.start:
         return ""
     return moment(week.meta.start, asked.visit.zone, asked.visit.now)
+
+
+LITTLE = 0.1
+"""Of a range measured, below which a comparison with it tells nothing about traffic."""
+
+
+def _hardly_measured(answer: CompareAnswer | ApiProblem) -> tuple[str, str] | None:
+    """(letter, share measured) of the range that hardly was, if one was at all."""
+    if isinstance(answer, ApiProblem):
+        return None
+    shares = {letter: meta.measured_share or 0.0 for letter, meta in (("A", answer.meta), ("B", answer.before_meta))}
+    letter = min(shares, key=lambda each: shares[each])
+    return (letter, percent(shares[letter])) if 0 < shares[letter] < LITTLE else None
 
 
 def _sides(asked: Asked, answer: CompareAnswer | ApiProblem) -> list[tuple[str, str, str, str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from zlib import crc32
 
 import msgspec
 
@@ -10,6 +11,7 @@ from netally.contracts.domain_display import display_name
 from netally.contracts.queries import BandwidthAnswer, LiveEvent, Mover
 from netally.web.charts import Spark, spark
 from netally.web.figures import Unit, amount_unit, in_unit, other_rate, rate_unit
+from netally.web.links import to_application, to_domain, to_host
 
 SECONDS = 60
 ROWS = 10
@@ -29,11 +31,15 @@ class Reading(msgspec.Struct, frozen=True):
 
 
 class MoverRow(msgspec.Struct, frozen=True):
+    id: str
     app: str
     domain: str
     """Its name, or its address where it has none."""
     named: bool
     host: str
+    to_app: str
+    to_domain: str
+    to_host: str
     bar_in: float
     bar_out: float
     """Percent of the column."""
@@ -65,6 +71,11 @@ class LiveView(msgspec.Struct, frozen=True):
 
 def _key(mover: Mover) -> Key:
     return mover.app, mover.domain or mover.remote, mover.host
+
+
+def row_id(path: tuple[str, ...]) -> str:
+    """A row's id in the page. By it a swap finds the row again, so that focus stays on what was focused."""
+    return f"m{crc32(chr(0).join(path).encode()):08x}"
 
 
 def _bytes(mover: Mover) -> int:
@@ -101,8 +112,8 @@ class LiveBoard:
     def view(self, problem: str = "") -> LiveView:
         shown = [self._movers[key] for key in self._order]
         others = [mover for key, mover in self._movers.items() if key not in set(self._order)]
-        amounts = amount_unit(value for mover in shown for value in (mover.bytes_in, mover.bytes_out))
-        rates = rate_unit(value for mover in shown for value in (mover.rate_in, mover.rate_out))
+        amounts = amount_unit((value for mover in shown for value in (mover.bytes_in, mover.bytes_out)), long_tail=True)
+        rates = rate_unit((value for mover in shown for value in (mover.rate_in, mover.rate_out)), long_tail=True)
         largest = max((_bytes(mover) for mover in shown), default=0) or 1
         return LiveView(
             reading_in=_reading(self._total.bytes_in, list(self._history_in)),
@@ -113,10 +124,14 @@ class LiveBoard:
             rates=rates,
             rows=[
                 MoverRow(
+                    row_id(_key(mover)),
                     mover.app,
                     display_name(mover.domain) or mover.remote,
                     bool(mover.domain),
                     mover.host,
+                    to_application(mover.app),
+                    to_domain(mover.domain, mover.remote),
+                    to_host(mover.host),
                     round(mover.bytes_in / largest * 100, 1),
                     round(mover.bytes_out / largest * 100, 1),
                     in_unit(mover.bytes_in, amounts),

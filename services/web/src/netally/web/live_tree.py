@@ -13,13 +13,16 @@ import msgspec
 from netally.contracts.domain_display import display_name
 from netally.contracts.queries import Mover
 from netally.web.figures import Unit, amount_unit, in_unit, rate_unit
-from netally.web.live import SORT_MS
+from netally.web.links import to_application, to_domain, to_host
+from netally.web.live import SORT_MS, row_id
 
 PROCESSES = 15
 PLACES = 5
 """Domains shown of a process, and hosts of a domain."""
 
 Path = tuple[str, ...]
+OTHERS = "\0"
+"""Stands in a path for all that are not shown: no name."""
 
 
 class Sum(msgspec.Struct):
@@ -42,6 +45,7 @@ class Sum(msgspec.Struct):
 
 
 class TreeRow(msgspec.Struct, frozen=True):
+    id: str
     level: int
     """0 process, 1 domain, 2 host."""
     name: str
@@ -49,8 +53,12 @@ class TreeRow(msgspec.Struct, frozen=True):
     """Not a name: no process, an address, the others."""
     stored: str
     """The stored form of a domain that people read otherwise; else empty."""
+    href: str
+    """The page about it; empty for sums."""
     place: str
     """The host, or how many there are."""
+    place_href: str
+    """The page about the host, where there is one."""
     bar_in: float
     bar_out: float
     """Percent of the column, of the last 60 s."""
@@ -101,44 +109,46 @@ class LiveTree:
     def view(self) -> TreeView:
         sums: dict[Path, Sum] = defaultdict(Sum)
         children: dict[Path, set[str]] = defaultdict(set)
-        named: set[Path] = set()
+        remotes: dict[Path, str] = {}
         for mover in self._movers:
             path = _path(mover)
             for depth in range(len(path)):
                 sums[path[: depth + 1]].add(mover)
                 children[path[:depth]].add(path[depth])
-            if mover.domain:
-                named.add(path[:2])
+            if not mover.domain:
+                remotes[path[:2]] = mover.remote
         total = Sum()
         for mover in self._movers:
             total.add(mover)
         top = [sums[path] for path in sums if len(path) == 1]
         writer = _Writer(
-            rate_unit(value for one in top for value in (one.rate_in, one.rate_out)),
-            amount_unit(value for one in top for value in (one.bytes_in, one.bytes_out)),
+            rate_unit((value for one in top for value in (one.rate_in, one.rate_out)), long_tail=True),
+            amount_unit((value for one in top for value in (one.bytes_in, one.bytes_out)), long_tail=True),
             max((one.bytes for one in top), default=0) or 1,
         )
 
         def process(app: str) -> list[TreeRow]:
             hosts = {path[2] for path in sums if len(path) == 3 and path[0] == app}
-            first = writer.row(0, app or "no process", sums[app,], hosts, soft=not app)
+            first = writer.row((app,), sums[app,], hosts, to_application(app), soft=not app, words=app or "no process")
             places = self._level((app,), children[app,], sums, writer, PLACES, lambda name: domain((app, name)))
             return [first, *places]
 
         def domain(path: Path) -> list[TreeRow]:
-            first = writer.row(1, path[1], sums[path], children[path], soft=path not in named)
+            remote = remotes.get(path, "")
+            href = to_domain("" if remote else path[1], remote)
+            first = writer.row(path, sums[path], children[path], href, soft=bool(remote))
             if len(children[path]) == 1:
                 return [first]
-            hosts = self._level(
-                path, children[path], sums, writer, PLACES, lambda name: [writer.row(2, name, sums[*path, name], ())]
-            )
-            return [first, *hosts]
+            return [first, *self._level(path, children[path], sums, writer, PLACES, lambda name: host((*path, name)))]
+
+        def host(path: Path) -> list[TreeRow]:
+            return [writer.row(path, sums[path], (), to_host(path[2]))]
 
         return TreeView(
             self._level((), children[()], sums, writer, PROCESSES, process),
             writer.rates,
             writer.amounts,
-            writer.row(0, "Together", total, (), bar=False),
+            writer.row(("Together",), total, (), bar=False),
             len(self._movers),
             self._all,
         )
@@ -160,7 +170,7 @@ class LiveTree:
             for name in order[most:]:
                 rest.add(sums[*parent, name])
             words = f"{len(order) - most} other{'s' if len(order) > most + 1 else ''}"
-            rows.append(writer.row(len(parent), words, rest, (), soft=True, bar=False))
+            rows.append(writer.row((*parent, OTHERS), rest, (), soft=True, bar=False, words=words))
         return rows
 
     def _placed(self, parent: Path, names: set[str], sums: dict[Path, Sum], most: int) -> list[str]:
@@ -189,16 +199,29 @@ class _Writer(msgspec.Struct, frozen=True):
     largest: int
 
     def row(
-        self, level: int, name: str, one: Sum, hosts: Iterable[str], *, soft: bool = False, bar: bool = True
+        self,
+        path: Path,
+        one: Sum,
+        hosts: Iterable[str],
+        href: str = "",
+        *,
+        soft: bool = False,
+        bar: bool = True,
+        words: str = "",
     ) -> TreeRow:
+        """``words`` stand for a name where there is none."""
         found = sorted(hosts)
-        shown = display_name(name) if level == 1 else name
+        name = words or path[-1]
+        shown = display_name(name) if len(path) == 2 else name
         return TreeRow(
-            level,
+            row_id(path),
+            len(path) - 1,
             shown,
             soft,
             name if shown != name else "",
+            href,
             found[0] if len(found) == 1 else f"{len(found)} hosts" if found else "",
+            to_host(found[0]) if len(found) == 1 else "",
             round(one.bytes_in / self.largest * 100, 1) if bar else 0.0,
             round(one.bytes_out / self.largest * 100, 1) if bar else 0.0,
             in_unit(one.rate_in, self.rates),
