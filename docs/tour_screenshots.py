@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import httpx
-from playwright.async_api import Browser, async_playwright
+from playwright.async_api import Browser, StorageState, async_playwright
 
 FOLDER = Path(__file__).parent / "screenshots"
 CHROMIUM = "/usr/bin/chromium"
@@ -40,21 +40,32 @@ def pictures(desktop: int, browser: int, domain: int) -> list[Picture]:
         Picture("history-light", "/history?range=1y"),
         Picture("explore-dark", "/explore?range=30d", dark=True),
         Picture("operations-light", "/operations"),
+        Picture("settings-light", "/settings"),
     ]
 
 
-async def take(browser: Browser, base: str, token: str, picture: Picture) -> None:
+async def sign_in(browser: Browser, base: str, token: str) -> StorageState:
+    """The cookies of a session: one for all pictures, since sign-ins are counted."""
+    context = await browser.new_context(timezone_id="UTC", locale="en-GB")
+    page = await context.new_page()
+    await page.goto(f"{base}/login")
+    await page.locator("input[name=secret]").fill(token)
+    await page.get_by_role("button", name="Sign in").click()
+    await page.wait_for_url(lambda url: "/login" not in url)
+    state = await context.storage_state()
+    await context.close()
+    return state
+
+
+async def take(browser: Browser, base: str, session: StorageState, picture: Picture) -> None:
     """One picture. RuntimeError for a page that is not shown or too large."""
     page = await browser.new_page(
         viewport={"width": picture.width, "height": picture.height},
         color_scheme="dark" if picture.dark else "light",
         timezone_id="UTC",
         locale="en-GB",
+        storage_state=session,
     )
-    await page.goto(f"{base}/login")
-    await page.locator("input[name=secret]").fill(token)
-    await page.get_by_role("button", name="Sign in").click()
-    await page.wait_for_url(lambda url: "/login" not in url)
     shown = await page.goto(base + picture.path)
     if shown is None or shown.status != 200:
         raise RuntimeError(f"{picture.path} answers with {shown and shown.status}")
@@ -86,8 +97,9 @@ async def main(directory: Path, port: int) -> None:
         browser = await playwright.chromium.launch(
             executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu", "--disable-quic"]
         )
+        session = await sign_in(browser, base, token)
         for picture in pictures(desktop, browser_id, domain):
-            await take(browser, base, token, picture)
+            await take(browser, base, session, picture)
         await browser.close()
 
 

@@ -29,6 +29,7 @@ def test_an_api_that_is_away_is_an_error_page_and_not_ready() -> None:
         assert "The figures cannot be read now." in text
         assert "The API cannot be reached." in text
         assert "Try again" in text
+        assert "data-again" in answer.text
         assert answer.headers["x-request-id"] in text
         assert httpx.get(f"{url}/readyz", trust_env=False).status_code == 503
         assert httpx.get(f"{url}/livez", trust_env=False).status_code == 200

@@ -83,3 +83,16 @@ def test_the_stream_of_the_live_page_keeps_to_its_filter(site: Site) -> None:
     assert "backblazeb2.com" in event
     assert "googlevideo.com" not in event
     wait_until(lambda: site.fake.live_streams == 0)
+
+
+def test_a_stream_opens_while_the_api_is_away_and_goes_on_when_it_is_back(site: Site) -> None:
+    site.fake.broken = {"/api/stats/bandwidth": 503}
+    for path in ("/live/events", "/live/tree/events"):
+        site.fake.broken = {"/api/stats/bandwidth": 503}
+        with site.client.stream("GET", path, timeout=10) as stream:
+            assert stream.status_code == 200
+            lines = stream.iter_lines()
+            next(line for line in lines if "The database did not answer within 5 s." in line)
+            next(line for line in lines if "Not known while the API does not answer." in line)
+            site.fake.broken = {}
+            next(line for line in lines if "restic" in line)

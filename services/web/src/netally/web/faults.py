@@ -36,7 +36,7 @@ def on_api_problem(request: AnyRequest, problem: ApiProblem) -> Response[str]:
             f"{problem.detail} Nothing is lost: hosts keep measuring, and the bus keeps what they send. "
             "The page comes back as soon as the API runs."
         )
-        return fault_page(visit, 503, "The figures cannot be read now.", why)
+        return fault_page(visit, 503, "The figures cannot be read now.", why, away=True)
     return fault_page(visit, 503, "The figures cannot be read now.", problem.detail)
 
 
@@ -69,9 +69,11 @@ def _signed_out(visit: Visit) -> Response[str]:
 
 
 def fault_page(
-    visit: Visit, status: int, what: str, why: str, *, again: str = "", words: str = "Try again"
+    visit: Visit, status: int, what: str, why: str, *, again: str = "", words: str = "Try again", away: bool = False
 ) -> Response[str]:
-    """What is so, why, and a link to the next step; by default the same address again."""
+    """What is so, why, and a link to the next step; by default the same address again. ``away``: the page goes there by
+    itself as soon as the API answers.
+    """
     if visit.partial:
         # What stands on the page stays; the script says how old it is.
         return Response(
@@ -89,6 +91,7 @@ def fault_page(
         why=why,
         again=again or (f"{here.path}?{here.query}" if here.query else here.path),
         words=words,
+        away=away and visit.request.method == "GET",
         request_id=visit.request_id,
         at=f"{local(visit.now, visit.zone):%H:%M:%S}",
     )

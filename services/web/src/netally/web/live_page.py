@@ -9,7 +9,7 @@ from typing import Any
 from litestar import Response, get
 from litestar.response import Stream
 
-from netally.contracts.queries import BandwidthAnswer, LiveEvent
+from netally.contracts.queries import Bandwidth, BandwidthAnswer, LiveEvent, Meta
 from netally.web.api_client import ApiProblem
 from netally.web.figures import count
 from netally.web.live import LiveBoard
@@ -21,8 +21,13 @@ from netally.web.visits import AnyRequest, Visit, visit_of
 RETRY_SECONDS = 2.0
 LONGEST_FILTER = 200
 
-Draw = Callable[[int, str], str]
-"""Time and problem in, HTML out."""
+Moving = tuple[Callable[[LiveEvent], None], Callable[[int, str], str]]
+"""What takes the next second in, and what draws: time and problem in, HTML out."""
+Begin = Callable[[BandwidthAnswer], Moving]
+UNKNOWN = BandwidthAnswer(
+    5, Bandwidth(None, None), [], [], [None] * 60, [None] * 60, Meta("live", 0, 0, 0, 0, [], None, None, 0)
+)
+"""While the API has not told anything yet."""
 
 
 @get("/live", include_in_schema=False)
@@ -57,43 +62,62 @@ async def live_tree_stream(request: AnyRequest) -> Stream:
     """Server-sent events: each second the HTML of the Live page's figures and tree (see ``_live_tree.html.j2``)."""
     visit = visit_of(request)
     text = _filter_of(request)
-    answer = await visit.api.together(visit.api.bandwidth(visit.reader))
-    board, tree = LiveBoard(answer, visit.now), LiveTree(text, answer.movers, visit.now)
 
-    def update(event: LiveEvent) -> None:
-        board.update(event)
-        tree.update(event.movers, event.time)
+    def begin(answer: BandwidthAnswer) -> Moving:
+        board, tree = LiveBoard(answer, visit.now), LiveTree(text, answer.movers, visit.now)
 
-    def draw(now: int, problem: str) -> str:
-        known: dict[str, Any] = {"live": board.view(problem), "tree": tree.view(), "filter": text}
-        return render("_live_tree.html.j2", **known, **times(visit.zone, now))
+        def update(event: LiveEvent) -> None:
+            board.update(event)
+            tree.update(event.movers, event.time)
 
-    return _stream(visit, update, draw)
+        def draw(now: int, problem: str) -> str:
+            known: dict[str, Any] = {"live": board.view(problem), "tree": tree.view(), "filter": text}
+            return render("_live_tree.html.j2", **known, **times(visit.zone, now))
+
+        return update, draw
+
+    return await _stream(visit, begin)
 
 
 @get("/live/events", include_in_schema=False)
 async def live_stream(request: AnyRequest) -> Stream:
     """Server-sent events: each second the HTML of the overview's live part (see ``_live.html.j2``)."""
     visit = visit_of(request)
-    board = LiveBoard(await visit.api.together(visit.api.bandwidth(visit.reader)), visit.now)
 
-    def draw(now: int, problem: str) -> str:
-        return render("_live.html.j2", live=board.view(problem), **times(visit.zone, now))
+    def begin(answer: BandwidthAnswer) -> Moving:
+        board = LiveBoard(answer, visit.now)
 
-    return _stream(visit, board.update, draw)
+        def draw(now: int, problem: str) -> str:
+            return render("_live.html.j2", live=board.view(problem), **times(visit.zone, now))
+
+        return board.update, draw
+
+    return await _stream(visit, begin)
 
 
-def _stream(visit: Visit, update: Callable[[LiveEvent], None], draw: Draw) -> Stream:
+async def _stream(visit: Visit, begin: Begin) -> Stream:
+    """Opens in any case for who may see it: one that is refused at first is not asked for again by the page's script.
+    Raises ApiProblem for who may not.
+    """
+    moving: Moving | None = None
+    try:
+        moving = begin(await visit.api.together(visit.api.bandwidth(visit.reader)))
+    except ApiProblem as problem:
+        if problem.status in (401, 403):
+            raise
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-    return Stream(_live_html(visit, update, draw), media_type="text/event-stream", headers=headers)
+    return Stream(_live_html(visit, begin, moving), media_type="text/event-stream", headers=headers)
 
 
-async def _live_html(visit: Visit, update: Callable[[LiveEvent], None], draw: Draw) -> AsyncIterator[str]:
+async def _live_html(visit: Visit, begin: Begin, moving: Moving | None) -> AsyncIterator[str]:
     clock = visit.request.app.state.clock
     LIVE_STREAMS.inc()
     try:
         while True:
             try:
+                if moving is None:
+                    moving = begin(await visit.api.together(visit.api.bandwidth(visit.reader)))
+                update, draw = moving
                 async with visit.api.live(visit.reader) as events:
                     async for event in events:
                         update(event)
@@ -105,7 +129,7 @@ async def _live_html(visit: Visit, update: Callable[[LiveEvent], None], draw: Dr
                     yield sse("session ended", event="reload")
                     return
                 problem = str(error)
-            yield sse(draw(clock(), problem))
+            yield sse((moving or begin(UNKNOWN))[1](clock(), problem))
             await asyncio.sleep(RETRY_SECONDS)
     finally:
         LIVE_STREAMS.dec()

@@ -69,6 +69,15 @@
     loading.hidden = true;
   });
 
+  // A page that the API kept from being made comes when the API is back.
+  const again = document.querySelector("[data-again]");
+  if (again) {
+    setInterval(async () => {
+      const answer = document.hidden ? null : await fetch("/readyz").catch(() => null);
+      if (answer?.ok) location.replace(again.href);
+    }, 3000);
+  }
+
   // Figures that stopped moving say so.
   const note = document.getElementById("stale");
   if (note) {
