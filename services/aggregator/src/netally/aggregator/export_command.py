@@ -36,6 +36,8 @@ from netally.store.tiers import ceiling, floor
 COUNTED_SCOPES = [int(Scope.UNKNOWN), int(Scope.INTERNET), int(Scope.PRIVATE), int(Scope.PEER)]
 """The same as on the pages: not loopback, not replay."""
 SUFFIX = {"csv": "csv", "json": "jsonl", "parquet": "parquet"}
+PARQUET_MEMORY = {"MALLOC_ARENA_MAX": "1", "MALLOC_MMAP_THRESHOLD_": "131072", "MALLOC_TRIM_THRESHOLD_": "131072"}
+"""What the process that writes Parquet frees goes back to the system: glibc (mallopt(3)) would keep 100 MB of it."""
 
 Output = Callable[[bytes], Coroutine[Any, Any, None]]
 
@@ -232,7 +234,7 @@ async def _parquet(columns: list[str], file: FileWriter) -> AsyncIterator[Output
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
         # It gets no secret of ours.
-        env={name: value for name, value in os.environ.items() if not name.startswith("NETALLY_")},
+        env={name: value for name, value in os.environ.items() if not name.startswith("NETALLY_")} | PARQUET_MEMORY,
     )
     stdin, stdout, stderr = child.stdin, child.stdout, child.stderr
     # All three are pipes, asked for above; asyncio types them as optional.
