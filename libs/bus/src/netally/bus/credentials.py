@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import msgspec
-import nkeys
 
 from netally.bus import subjects
 from netally.telemetry.settings import SettingsError
@@ -69,6 +68,9 @@ def read_access(credentials: BusSettings, inbox: str) -> BusAccess:
 
 
 def _seed(path: str) -> str:
+    # Only where it is needed: it brings a library of cryptography, two megabytes of an agent's memory.
+    import nkeys
+
     try:
         seed = Path(path).read_text("ascii").strip()
         nkeys.from_seed(bytearray(seed.encode())).wipe()
