@@ -121,9 +121,22 @@ async def refresh(
     The connection is one of `exclusive`, outside a transaction. Raises ValueError for an unknown tier.
     """
     tier = find(tier_name)
+    kind, states = await backend.find(connection), await tier_states(connection, now)
+    return await _refresh(connection, kind, tier, start, end, now, states, zone)
+
+
+async def _refresh(
+    connection: asyncpg.Connection,
+    kind: str,
+    tier: Tier,
+    start: int,
+    end: int,
+    now: int,
+    states: dict[str, TierState],
+    zone: ZoneInfo,
+) -> Refreshed:
     began = time.monotonic()
-    kind = await backend.find(connection)
-    lower, upper = window(tier, start, end, now, await tier_states(connection, now), zone)
+    lower, upper = window(tier, start, end, now, states, zone)
     buckets = rows = 0
     for slice_start, slice_end in slices(lower, upper, tier, zone):
         rows += await _refresh_slice(connection, kind, tier, slice_start, slice_end, zone)
@@ -143,6 +156,7 @@ async def refresh_outstanding(
     ``within`` leaves out what lies outside of a range.
     """
     done = []
+    kind = await backend.find(connection)
     for tier in TIERS:
         if tier.name not in tiers:
             continue
@@ -157,8 +171,10 @@ async def refresh_outstanding(
         if within is not None:
             first, last = floor(within[0], tier.name, zone), ceiling(within[1], tier.name, zone)
             wanted = [(max(start, first), min(end, last)) for start, end in wanted if start < last and end > first]
+        # What is below the watermark comes first and does not move it, so the states hold for all of them: to read them
+        # cost more than to make a minute anew, and a year that is filled in has thousands of minutes far apart.
         for start, end in wanted:
-            done.append(await refresh(connection, tier.name, start, end, now, zone))
+            done.append(await _refresh(connection, kind, tier, start, end, now, states, zone))
         # What no refresh can make any more, or what has no rows below, would otherwise stay outstanding for ever.
         first = lowest(tier, states, zone)
         if unreachable := [note for bucket, notes in touched.items() if bucket < first for note in notes]:
