@@ -10,15 +10,22 @@ export const SEND_EVERY_MS = 5000;
 
 /** Nothing active, nothing waiting. */
 export function emptyState() {
-  return { active: null, since: 0, spans: [], pairs: {}, sending: null, sentAt: 0, dropped: 0 };
+  return { active: null, since: 0, seen: 0, spans: [], pairs: {}, sending: null, sentAt: 0, dropped: 0 };
 }
 
 /** The active tab is now on this domain; null when there is none to tell of. */
 export function activate(state, domain, now) {
+  state.seen = now;
   if (state.active === domain) return;
   settle(state, now);
   state.active = domain;
   state.since = now;
+}
+
+/** The browser was started anew: while it was closed nobody looked at the page that was active last. */
+export function restarted(state) {
+  settle(state, state.seen ?? state.since);
+  state.active = null;
 }
 
 /** Cut the span under way, so that it can be reported up to now. */

@@ -1,6 +1,6 @@
 // Listens to the browser and sends reports. Everything is kept in storage.local: this page ends when nothing happens.
 
-import { activate, countPair, emptyState, nextReport, outcomeOf, settled, waitMs } from "./activity.js";
+import { activate, countPair, emptyState, nextReport, outcomeOf, restarted, settled, waitMs } from "./activity.js";
 import { browserName } from "./browser_name.js";
 import { domainOf, pairOf } from "./domains.js";
 
@@ -34,6 +34,12 @@ async function look() {
       // What was not sent when it was paused is not sent later either.
       Object.assign(state, emptyState());
       return;
+    }
+    // Unlike this page, what is kept here lives for as long as the browser does.
+    const { running } = await api.storage.session.get("running");
+    if (!running) {
+      restarted(state);
+      await api.storage.session.set({ running: true });
     }
     activate(state, await activeDomain(), now);
     schedule(waitMs(state, now));

@@ -7,10 +7,20 @@ const say = (words) => {
 };
 
 async function show() {
-  const { settings = {}, state } = await api.storage.local.get(["settings", "state"]);
+  const { settings = {}, state, lastAnswer } = await api.storage.local.get(["settings", "state", "lastAnswer"]);
   for (const id of ["hub", "code", "browser"]) field(id).value = settings[id] ?? "";
   for (const id of ["pairs", "paused"]) field(id).checked = Boolean(settings[id]);
-  if (state?.spans?.length) say(`${state.spans.length} spans wait for the hub.`);
+  const waiting = state?.spans?.length ? ` ${state.spans.length} spans wait for the hub.` : "";
+  if (lastAnswer && settings.code && !settings.paused) say(wordsOf(lastAnswer) + waiting);
+}
+
+function wordsOf({ status, at }) {
+  const time = new Date(at).toLocaleTimeString();
+  if (status >= 200 && status < 300) return `The hub took the last report at ${time}.`;
+  if (status === 0) return `The hub could not be reached at ${time}.`;
+  if (status === 400) return `The hub refused the report of ${time}: is this computer's clock right?`;
+  if (status === 401) return `The hub did not know this code at ${time}: was it revoked?`;
+  return `The hub answered ${status} at ${time}.`;
 }
 
 async function save(event) {

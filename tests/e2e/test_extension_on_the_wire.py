@@ -6,6 +6,7 @@ import contextlib
 import itertools
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
@@ -173,18 +174,24 @@ def test_what_could_not_be_sent_survives_the_browser(hub: RecordingHub, tmp_path
         # Sent again, with what was known then and with its id.
         tried = len(hub.sent)
         hub.wait(lambda: len(hub.sent) > tried)
+        page = options(context)
+        page.get_by_text("The hub answered 503").wait_for()
+        page.close()
+    closed_at = time.time() * 1000
     assert len({report["id"] for report in hub.reports()}) == 1
     first = hub.reports()[0]
     hub.sent.clear()
     hub.status = 202
     with chromium(tmp_path, hub):
-        hub.wait(lambda: "second.example" in hub.domains())
+        hub.wait(lambda: {"second.example", "third.example"} <= hub.domains())
     again, later = hub.reports()[:2]
     # Pairs are not told late.
     assert again == {**first, "pairs": []}
     assert later["id"] != first["id"]
     (second,) = [span for span in hub.spans() if span["domain"] == "second.example"]
     assert second["timestamp"] > first["timestamp"]
+    # While the browser was closed nobody looked at it.
+    assert all(span["timestamp"] + span["seconds"] * 1000 <= closed_at + 500 for span in hub.spans())
 
 
 def test_paused_it_sends_nothing_and_forgets_what_waited(hub: RecordingHub, tmp_path: Path) -> None:

@@ -59,6 +59,16 @@ test("a machine that slept was not looked at", () => {
   assert.equal(report(state, START + 3602_000).domain, "b.org");
 });
 
+test("a browser that was closed was not looked at either", () => {
+  const state = activity.emptyState();
+  activity.activate(state, "a.org", START);
+  activity.activate(state, "a.org", START + 30_000);
+  activity.restarted(state);
+  activity.activate(state, null, START + 200_000);
+  const told = report(state, START + 201_000);
+  assert.deepEqual([told.domain, told.timestamp - START, told.seconds, told.earlier], ["a.org", 0, 30, []]);
+});
+
 test("reports are at least five seconds apart, also when the clock was set back", () => {
   const state = activity.emptyState();
   assert.equal(activity.waitMs(state, START), 0);

@@ -161,6 +161,9 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"domain": "evil\u0000.org"}, "domain"),
     ({"timestamp": 0}, "timestamp"),
     ({"timestamp": 2**52}, "timestamp"),
+    ({"timestamp": now() - 25 * HOUR}, "timestamp"),
+    ({"timestamp": now() + 5 * HOUR}, "timestamp"),
+    ({"earlier": [{"domain": "a.org", "timestamp": 0}]}, "timestamp"),
     ({"browser": "<script>"}, "browser"),
     ({"seconds": 100_000}, "seconds"),
     ({"title": "private"}, "title"),
@@ -200,7 +203,9 @@ async def test_who_may_report(hub: Hub) -> None:
         assert (answer.status_code, "access-control-allow-origin" in answer.headers) == (403, False)
     assert (await client.post(PATH, json=body, headers={**code, "Sec-Fetch-Site": "cross-site"})).status_code == 403
     preflight = {"Origin": "https://evil.example", "Access-Control-Request-Method": "POST"}
-    assert "access-control-allow-origin" not in (await client.options(PATH, headers=preflight)).headers
+    answer = await client.options(PATH, headers={**preflight, "Authorization": ""})
+    assert answer.status_code == 401
+    assert not [name for name in answer.headers if name.startswith("access-control-")]
     for scheme in ("moz-extension", "chrome-extension"):
         answer = await client.post(
             PATH, json=body, headers={**code, "Origin": f"{scheme}://abcdef", "Sec-Fetch-Site": "cross-site"}

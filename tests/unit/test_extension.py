@@ -19,7 +19,7 @@ def test_the_shared_code_does_what_its_tests_say() -> None:
         [*node(), "--test", "tests/extension/"], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "# tests 10" in done.stdout
+    assert "# tests 11" in done.stdout
 
 
 def test_the_extension_asks_for_no_more_than_it_needs() -> None:
