@@ -86,7 +86,7 @@ def machine_and_world(**environment: str) -> Iterator[tuple[Machine, Namespace]]
         linked_namespaces(offload=False) as (client, server),
     ):
         server.serve("dns_server", server.ipv4, "53", server.ipv4, server.ipv6)
-        server.serve("tls_server", "443")
+        server.serve("tls_server", "443", f"{directory}/tls.log")
         server.serve("udp_sink", "9000")
         yield Machine(client, Path(directory) / "data", **environment), server
 
