@@ -293,7 +293,7 @@ async def _columnstore(create: CreateDatabase, suffix: str) -> list[dict[str, An
         await tables.copy(connection, tables.FLOW, raw_rows(RAW_ROWS // 2, start))
         await _fill_days(connection, "timescaledb", 60, 10)
         heap = await connection.fetchval(
-            "SELECT sum(before_compression_total_bytes) FROM chunk_compression_stats('flow')"
+            "SELECT sum(before_compression_total_bytes)::bigint FROM chunk_compression_stats('flow')"
         )
         for relation in ("flow", "flow_1d"):
             rows = await connection.fetchval(f"SELECT count(*) FROM {relation}")
