@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from scapy.layers.dns import DNS, DNSQR, DNSRR
 from scapy.layers.inet import IP, TCP, UDP
+from scapy.layers.inet6 import IPv6
 from scapy.layers.l2 import Ether
 from scapy.packet import Packet as ScapyPacket
 
@@ -232,6 +233,31 @@ def test_who_listens_on_a_port_now_is_not_who_connected_from_it(machine: Machine
         slot = machine.count(gone, outgoing=True)
         machine.attribution.settle(1.0)
     assert machine.table.process[slot] is None
+
+
+def test_what_is_only_passed_on_is_not_asked_for(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    monkeypatch.setattr(SocketDiag, "lookup", lambda _, *five: asked.append(five))
+    machine.attribution.own_addresses = {packed(ME)}
+    machine.count(IP(src="10.9.9.9", dst=PEER) / UDP(sport=40_000, dport=4444), outgoing=True)
+    machine.count(IPv6(src="fd00::1", dst="fd00::2") / UDP(sport=40_000, dport=4444), outgoing=False)
+    assert asked == []
+    machine.count(IP(src=PEER, dst=ME) / UDP(sport=4444, dport=40_000), outgoing=False)
+    machine.count(IP(src=PEER, dst="239.1.2.3") / UDP(sport=4444, dport=40_000), outgoing=False)
+    assert [(local, port) for _, local, port, _, _ in asked] == [(packed(ME), 40_000), (packed("239.1.2.3"), 40_000)]
+
+
+@pytest.mark.parametrize("own", [ME, "127.0.0.1", "fd00::1"])
+def test_the_sweep_looks_for_whatever_may_be_this_machine_s(
+    machine: Machine, connected: tuple[socket.socket, int, int], own: str
+) -> None:
+    _, client, server = connected
+    machine.attribution.own_addresses = {packed(own)}
+    slot = machine.count(loopback(client, server), outgoing=True)
+    foreign = machine.count(IP(src="10.9.9.9", dst=PEER) / UDP(sport=40_000, dport=4444), outgoing=True)
+    machine.attribution.sweep(1.0)
+    assert machine.table.process[slot] is not None
+    assert machine.table.process[foreign] is None
 
 
 def test_listeners_are_known_and_udp_clients_are_none(machine: Machine) -> None:

@@ -116,3 +116,15 @@ def test_precedence_of_sources() -> None:
         assert beats(above, below)
         assert not beats(below, above)
         assert not beats(above, above)
+
+
+def test_the_ends_of_all_addresses_are_told_in_order() -> None:
+    names = AddressNames(2)
+    assert names.low_words().tolist() == []
+    names.learn(CLIENT, ADDRESS, "example.org", 60, 0.0)
+    names.learn(OTHER, bytes(15) + b"\x07", "six.example", 60, 0.0)
+    assert names.low_words().tolist() == [7, 0xC0000201]
+    names.learn(CLIENT, b"\x0a\0\0\x09", "new.example", 60, 0.0)
+    assert names.low_words().tolist() == [7, 0x0A000009]
+    names.clear()
+    assert names.low_words().tolist() == []

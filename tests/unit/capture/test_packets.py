@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
@@ -88,3 +91,17 @@ def test_joined_columns_are_in_order_of_time() -> None:
         second.add(packet(), length=int(time), time=time)
     assert join(first.take(), second.take()).lengths.tolist() == [1, 2, 3, 4]
     assert len(first) == 0
+
+
+def test_values_among_others_are_told_without_numpy_s_masked_arrays() -> None:
+    """Whose import takes as long as many connections live."""
+    program = """
+import sys
+import numpy as np
+from netally.capture.packets import among
+chosen = np.arange(0, 3_000_000_000, 1_000_000, dtype=np.uint64)
+values = np.array([0, 1, 2_999_000_000, 3_000_000_000, 5_000_000, 2**64 - 1], np.uint64)
+print(among(values, chosen).tolist(), among(values, chosen[:0]).any(), "numpy.ma" in sys.modules)
+"""
+    told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
+    assert told.strip() == "[True, False, True, False, True, False] False False"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import time
 from collections.abc import Iterator
@@ -62,6 +63,33 @@ async def test_packets_are_counted_by_the_running_loop(loopback: Interface, diag
                 return bytes_of(table, sender.getsockname()[1]) >= 128
 
             await eventually(there)
+        assert sources.take_odd()[loopback.ifindex].drops == 0
+    finally:
+        sources.close()
+
+
+@pytest.mark.root
+async def test_a_ring_that_fills_loses_nothing(loopback: Interface, diag: SocketDiag) -> None:
+    """Four blocks on loopback: far more packets than fit them come while the loop runs."""
+    table = FlowTable()
+    sources = make_sources(table, diag, packets=True)
+    sources.refresh([loopback])
+    try:
+        with socket.socket(type=socket.SOCK_DGRAM) as sender:
+            sender.bind(("127.0.0.1", 0))
+            for _ in range(200):
+                for _ in range(100):
+                    sender.sendto(b"x" * 100, ("127.0.0.1", 9))
+                await asyncio.sleep(0.005)
+            counted = 0
+
+            async def there() -> bool:
+                nonlocal counted
+                counted += bytes_of(table, sender.getsockname()[1])
+                return counted >= 200 * 100 * 128
+
+            await eventually(there)
+        assert counted == 200 * 100 * 128
         assert sources.take_odd()[loopback.ifindex].drops == 0
     finally:
         sources.close()

@@ -28,6 +28,8 @@ from netally.capture.packets import (
     TCP_ACK,
     TCP_SYN,
     FlowEnds,
+    address_words,
+    among,
     ends_of,
 )
 from netally.capture.process_table import ProcessTable
@@ -126,7 +128,7 @@ class Attribution:
             view = self.view(slot)
             self._name_by_address(slot, view, now)
             # A TCP flow without its SYN is older than the agent: the sweep knows it.
-            if view.protocol == UDP and self._table.process[slot] is None:
+            if view.protocol == UDP and self._table.process[slot] is None and self._may_be_ours(view):
                 app = self._holder(view)
                 if app is not None:
                     self._table.set_process(slot, app, ProcessSource.SOCK_DIAG)
@@ -213,7 +215,8 @@ class Attribution:
         """Last chance before a cut: names that DNS told meanwhile, and listeners for connections that are gone."""
         table = self._table
         active = table.active()
-        for slot, view in self._views(active[table.name_source[active] == DomainSource.NONE]):
+        nameless = active[table.name_source[active] == DomainSource.NONE]
+        for slot, view in self._views(nameless[self._has_end_among(nameless, self._names.low_words())]):
             self._name_by_address(slot, view, now)
         for slot, view in self._views(self._unresolved()):
             if not self._may_be_ours(view) or (self._namespaces is not None and self._namespaces.holding(view.local)):
@@ -227,7 +230,7 @@ class Attribution:
         if not self.own_addresses or local in self.own_addresses or (len(local) == 4 and local[0] == 127):
             return True
         # Groups and broadcasts are heard by whoever listens.
-        if local[0] >= 224 or local[-1] == 0xFF:
+        if local[0] == 0xFF if len(local) == 16 else local[0] >= 224 or local[-1] == 0xFF:
             return True
         return self._namespaces is not None and bool(self._namespaces.holding(local))
 
@@ -247,7 +250,26 @@ class Attribution:
         protocol = (self._table.words[active, 4] >> np.uint64(24)) & np.uint64(0xFF)
         owned = (protocol == TCP) | (protocol == UDP)
         missing: Slots = active[owned & (self._table.process_source[active] == ProcessSource.NONE)]
-        return missing[:MAX_UNRESOLVED]
+        return missing[self._near(missing)][:MAX_UNRESOLVED]
+
+    def _near(self, slots: Slots) -> NDArray[np.bool_]:
+        """Whether `_may_be_ours` can be true at all, for many at once."""
+        if not self.own_addresses:
+            return np.ones(len(slots), np.bool_)
+        addresses = [*self.own_addresses, *(self._namespaces.addresses if self._namespaces is not None else ())]
+        near = self._has_end_among(slots, np.array(sorted(address_words(each)[1] for each in addresses), np.uint64))
+        words = self._table.words[slots]
+        six = (words[:, 4] & np.uint64(1)) != 0
+        for high, low in ((0, 1), (2, 3)):
+            first = words[:, low] >> np.uint64(24)
+            four = (first == 127) | (first >= 224) | (words[:, low] & np.uint64(0xFF) == 0xFF)
+            near |= np.where(six, words[:, high] >> np.uint64(56) == 0xFF, four)
+        return near
+
+    def _has_end_among(self, slots: Slots, low_words: NDArray[np.uint64]) -> NDArray[np.bool_]:
+        """Whether an end's address may be one of those with these low words, which ascend."""
+        words = self._table.words[slots]
+        return among(words[:, 1], low_words) | among(words[:, 3], low_words)
 
     def _sockets_of(self, view: View) -> list[Socket]:
         """The socket of a flow; several where it may be any of those that share a port."""

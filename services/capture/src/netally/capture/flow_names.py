@@ -9,6 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
 from netally.capture import dns, http_host, tls
 from netally.capture.client_stream import MAX_STREAM, ClientStreams
 from netally.capture.dissector import TCP, UDP, Packet
@@ -65,6 +68,10 @@ class FlowNames:
     def of_address(self, client: bytes, address: bytes, now: float) -> str | None:
         """Name under which the client last got the address from DNS."""
         return self._addresses.name(self._client(client), address, now)
+
+    def low_words(self) -> NDArray[np.uint64]:
+        """Last eight bytes of each address that DNS named for anyone."""
+        return self._addresses.low_words()
 
     def observe(self, packet: Packet, frame: bytes, time: float) -> Name | None:
         """Name that the packet gives its own flow, if any. ``frame`` is what the packet's offsets count in."""

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from netally.capture.dissector import TCP, UDP
 from netally.capture.flow_table import Counters, Cut, FlowTable, Slots, client_is_a
 from netally.capture.naming_rules import Rename, as_found
-from netally.capture.packets import A_IS_LOCAL, B_IS_LOCAL, INTERFACE_MASK, Words, address_bytes, address_words
+from netally.capture.packets import A_IS_LOCAL, B_IS_LOCAL, INTERFACE_MASK, Words, address_bytes, address_words, among
 from netally.capture.scope import scope_of
 from netally.contracts.codes import Cause, DomainSource, ProcessSource, Role, Scope
 from netally.contracts.flow import MAX_RECORDS, App, FlowRecord
@@ -61,10 +61,10 @@ def see(
     a_port, b_port = last >> 48 & 0xFFFF, last >> 32 & 0xFFFF
     protocol, interface, family = last >> 24 & 0xFF, last >> 1 & INTERFACE_MASK, np.where(last & 1, 6, 4)
     events = table.events[slots]
-    loopback = np.isin(interface, np.array(sorted(loopbacks), np.int64))
+    loopback = among(interface, np.array(sorted(loopbacks), np.int64))
     a_local, b_local = (events & A_IS_LOCAL) != 0, (events & B_IS_LOCAL) != 0
-    a_listens = np.isin(protocol << 16 | a_port, listening) & (a_local | loopback)
-    b_listens = np.isin(protocol << 16 | b_port, listening) & (b_local | loopback)
+    a_listens = among(protocol << 16 | a_port, listening) & (a_local | loopback)
+    b_listens = among(protocol << 16 | b_port, listening) & (b_local | loopback)
     a_client = client_is_a(events, a_port, b_port, protocol, a_listens, b_listens)
     local_is_a = np.where(a_local == b_local, a_client, a_local)
     side = local_is_a[:, None]

@@ -277,7 +277,8 @@ class FlowTable:
         excess = len(self._slots) - self.limit
         if excess <= 0:
             return
-        candidates = np.setdiff1d(self.slots, self._waiting())
+        slots = self.slots
+        candidates = slots[~self._waits()[slots]]
         count = min(excess + self.limit // 8, len(candidates))
         if not count:
             return
@@ -304,8 +305,12 @@ class FlowTable:
         self._release(slots)
         self._second = [(seen[self._used[seen]], counters[self._used[seen]]) for seen, counters in self._second]
 
-    def _waiting(self) -> Slots:
-        return np.concatenate([np.zeros(0, np.int64), *(slots for slots, _, _ in self._deferred)])
+    def _waits(self) -> NDArray[np.bool_]:
+        """By slot: whether there are counts for after the next cut."""
+        waits = np.zeros(len(self._used), np.bool_)
+        for slots, _, _ in self._deferred:
+            waits[slots] = True
+        return waits
 
     def find_all(self, words: Words) -> Slots:
         """Slots of (n, 5) keys, -1 where there is none."""
@@ -396,8 +401,7 @@ class FlowTable:
         tcp = (self.words[slots, 4] >> np.uint64(24)) & np.uint64(0xFF) == TCP
         age = np.where(tcp, np.where((self.events[slots] & CLOSED) != 0, CLOSED_AGE, TCP_AGE), OTHER_AGE)
         gone = (idle > age) & ~self._has_counts(slots)
-        # Not by setdiff1d: its first call imports numpy's masked arrays, 40 ms in which connections come and go.
-        self._remove(slots[gone & ~np.isin(slots, self._waiting())])
+        self._remove(slots[gone & ~self._waits()[slots]])
         self._shrink()
 
     def shift(self, seconds: float) -> None:

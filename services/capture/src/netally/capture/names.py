@@ -10,6 +10,9 @@ import ipaddress
 from collections import OrderedDict
 from typing import Final
 
+import numpy as np
+from numpy.typing import NDArray
+
 from netally.contracts.codes import DomainSource
 
 GRACE: Final = 300.0
@@ -108,16 +111,28 @@ class AddressNames:
     def __init__(self, limit: int = MAX_NAMES) -> None:
         self._limit = limit
         self._names: OrderedDict[tuple[bytes, bytes], tuple[str, float]] = OrderedDict()
+        self._ends: NDArray[np.uint64] | None = None
 
     def __len__(self) -> int:
         return len(self._names)
 
     def clear(self) -> None:
         self._names.clear()
+        self._ends = None
+
+    def low_words(self) -> NDArray[np.uint64]:
+        """Last eight bytes of every address, as `packets.address_words` gives them, ascending: an address that is not
+        among them has no name.
+        """
+        if self._ends is None:
+            self._ends = np.array(sorted(int.from_bytes(address[-8:], "big") for _, address in self._names), np.uint64)
+        return self._ends
 
     def learn(self, client: bytes, address: bytes, name: str, ttl: float, now: float) -> None:
         """``client`` was told at ``now`` that ``name`` has ``address`` for ``ttl`` seconds. The last one counts."""
         key = (client, address)
+        if key not in self._names:
+            self._ends = None
         self._names[key] = (name, now + min(ttl, MAX_TTL) + GRACE)
         self._names.move_to_end(key)
         if len(self._names) > self._limit:

@@ -102,6 +102,11 @@ class NetworkNamespaces:
         """Namespaces with this address; none for an address of this one."""
         return self._by_address.get(address, [])
 
+    @property
+    def addresses(self) -> Collection[bytes]:
+        """Of other namespaces only."""
+        return self._by_address.keys()
+
     def every(self) -> list[SocketDiag]:
         return [opened.diag for opened in self._open.values()]
 

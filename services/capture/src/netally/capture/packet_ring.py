@@ -26,7 +26,11 @@ _PACKET_IGNORE_OUTGOING: Final = 23
 _TPACKET_V3: Final = 2
 _ETH_P_ALL: Final = 0x0003
 _STATUS_WORD: Final = 2
+_USED_WORD: Final = 5
+"""Bytes of the block that are in use (blk_len of struct tpacket_hdr_v1)."""
 _STATUS_USER: Final = 1
+_BEYOND: Final = 64
+"""Bytes behind the last packet that are copied too, so that its headers can be read as those of others are."""
 
 BLOCK_BYTES: Final = 512 * 1024
 RING_BYTES: Final = 8 * 1024 * 1024
@@ -56,6 +60,7 @@ class PacketRing:
         ring_bytes = LOOPBACK_RING_BYTES if loopback else RING_BYTES
         self._blocks = ring_bytes // BLOCK_BYTES
         self._next = 0
+        self._copy: NDArray[np.uint8] = np.empty(BLOCK_BYTES, np.uint8)
         # Protocol 0: nothing is received before the bind, when filter and ring are in place.
         self._socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
         try:
@@ -80,16 +85,28 @@ class PacketRing:
         return self._socket.fileno()
 
     def blocks(self) -> Iterator[NDArray[np.uint8]]:
-        """Ready blocks, oldest first, at most one round. Each goes back to the kernel when the next is asked for."""
+        """Ready blocks, oldest first, at most one round. Each holds until the next is asked for.
+
+        What comes is a copy: the memory was written by another core, and following packets through it, each step
+        waiting for the one before, costs several times what copying it in one go does.
+        """
         for _ in range(self._blocks):
             if self._bytes is None or self._words is None:
                 return
-            status = self._next * (BLOCK_BYTES // 4) + _STATUS_WORD
-            if not int(self._words[status]) & _STATUS_USER:
+            first = self._next * (BLOCK_BYTES // 4)
+            if not int(self._words[first + _STATUS_WORD]) & _STATUS_USER:
                 return
-            yield self._bytes[self._next * BLOCK_BYTES : (self._next + 1) * BLOCK_BYTES]
-            self._words[status] = 0
+            used = min(int(self._words[first + _USED_WORD]) + _BEYOND, BLOCK_BYTES)
+            begin = self._next * BLOCK_BYTES
+            self._copy[:used] = self._bytes[begin : begin + used]
+            self._words[first + _STATUS_WORD] = 0
             self._next = (self._next + 1) % self._blocks
+            yield self._copy[:used]
+
+    @property
+    def capacity(self) -> int:
+        """Blocks."""
+        return self._blocks
 
     def is_bound(self) -> bool:
         """Whether packets still come in: not from an interface that was away, even if it is back with its index."""
@@ -110,11 +127,7 @@ class PacketRing:
     def close(self) -> None:
         self._bytes = self._words = None
         self._socket.close()
-        try:
-            self._memory.close()
-        except BufferError:
-            # A block is being read further up the stack; the memory goes with its last view.
-            return
+        self._memory.close()
 
 
 class TappedFrame(NamedTuple):

@@ -8,7 +8,7 @@ directions of a connection share one key. IPv4 addresses lie in the low word.
 from __future__ import annotations
 
 import secrets
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from netally.capture.dissector import Packet
 
 Words = NDArray[np.uint64]
+Number = TypeVar("Number", np.int64, np.uint64)
 
 # Events of a flow, a bit mask that is OR-ed over its packets.
 A_IS_CLIENT: Final = 1
@@ -119,6 +120,18 @@ def ends_of(words: list[int]) -> FlowEnds:
         b_port=last >> 32 & 0xFFFF,
         interface=last >> 1 & INTERFACE_MASK,
     )
+
+
+def among(values: NDArray[Number], chosen: NDArray[Number]) -> NDArray[np.bool_]:
+    """Whether each value is one of ``chosen``, which ascend.
+
+    Not by isin or setdiff1d: their first call imports numpy's masked arrays, up to 100 ms in which connections come
+    and go.
+    """
+    if not len(chosen):
+        return np.zeros(values.shape, np.bool_)
+    found: NDArray[np.bool_] = chosen[np.minimum(np.searchsorted(chosen, values), len(chosen) - 1)] == values
+    return found
 
 
 def hash_words(words: Words) -> Words:

@@ -33,6 +33,7 @@ from netally.capture.ebpf.program_news import NewsReader, command_text
 from netally.capture.ebpf.programs import Programs
 from netally.capture.flow_table import FlowTable
 from netally.capture.interfaces import Interface
+from netally.capture.packets import among
 from netally.capture.tally import Passed
 from netally.contracts.codes import ProcessSource
 
@@ -153,7 +154,7 @@ class KernelCounts:
         chosen = carriers > 0
         moved, carriers = Moved._make(column[chosen] for column in moved), carriers[chosen]
         moved, carriers = self._sum_up(moved, carriers)
-        loopback = np.isin(carriers, np.array(sorted(self._loopbacks), np.int64))
+        loopback = among(carriers, np.array(sorted(self._loopbacks), np.int64))
         words, local_is_b = flow_words(moved.keys, carriers)
         apps = [
             self._programs.of(pid, uid, command_text(command)) if pid > _INIT else None
