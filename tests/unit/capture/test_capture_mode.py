@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
+import platform
 import socket
 import subprocess
 import sys
@@ -72,3 +74,22 @@ def test_the_probe_names_what_is_not_captured_and_why() -> None:
     for interface in answer.interfaces:
         assert interface.captured == (interface.name == "lo")
         assert interface.captured == (interface.reason == "")
+
+
+@pytest.mark.parametrize(
+    ("user", "scapy", "mode", "words"),
+    [
+        (0, True, Mode.PACKETS, "nobody has tried this on a Mac yet"),
+        (0, False, Mode.NONE, "scapy, which is not installed"),
+        (501, True, Mode.NONE, "by root only"),
+    ],
+)
+def test_macos_says_how_it_captures_and_what_is_missing(
+    monkeypatch: pytest.MonkeyPatch, user: int, scapy: bool, mode: Mode, words: str
+) -> None:
+    monkeypatch.setattr(platform, "system", lambda: "Darwin")
+    monkeypatch.setattr(os, "geteuid", lambda: user)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: object() if scapy else None)
+    found = find_mode()
+    assert found.mode == mode
+    assert words in found.reason

@@ -32,23 +32,19 @@ from netally.capture.ebpf.source import KernelCounts
 from netally.capture.flow_names import FlowNames
 from netally.capture.flow_records import Part, make_records, split
 from netally.capture.flow_table import FlowTable
-from netally.capture.interfaces import InterfaceCounters, address_text, read_interfaces
+from netally.capture.interfaces import InterfaceCounters, address_text
 from netally.capture.interval import Interval, following, interval_at
 from netally.capture.live import take_sample
 from netally.capture.naming_rules import Rename, as_found, parse_rules
-from netally.capture.netlink import ROUTE, NetlinkSocket
-from netally.capture.network_namespace import REFRESH_SECONDS, NetworkNamespaces
 from netally.capture.packet_ring import BLOCK_TIMEOUT_MS
 from netally.capture.priority import Priority
-from netally.capture.process_events import ProcessEvents
-from netally.capture.process_table import ProcessTable
 from netally.capture.publisher import Publisher
 from netally.capture.settings import Settings
 from netally.capture.settings_follow import SettingsFollower, remember, remembered
 from netally.capture.site_pairs import SitePairs
-from netally.capture.sock_diag import SocketDiag
 from netally.capture.sources import NOTHING, Sources
 from netally.capture.spool import Spool
+from netally.capture.system import open_system
 from netally.capture.tally import (
     NOTHING_PASSED,
     Carried,
@@ -116,28 +112,29 @@ class Agent:
         self._disk = ThreadPoolExecutor(max_workers=1, thread_name_prefix="spool")
         self._publisher = Publisher(settings.nats_url, spool, self._disk, access)
         self._priority = Priority()
-        self._netlink = NetlinkSocket(ROUTE)
-        self._diag = _open_diag()
+        self._system = open_system(kernel_tells=mode.mode == Mode.EBPF)
         self._table = FlowTable(settings.flow_limit)
         self._names = FlowNames(is_local=self._is_local)
-        # In mode ebpf programs are told of with their sockets.
-        self._events = _hear_processes() if mode.mode != Mode.EBPF else None
-        self._processes = ProcessTable(events=self._events)
-        # In mode ebpf the kernel tells of containers: only sockets from before are asked for in their namespaces.
-        self._namespaces = NetworkNamespaces(every=60.0 if mode.mode == Mode.EBPF else REFRESH_SECONDS)
+        self._processes = self._system.processes
         self._attribution = Attribution(
-            self._table, self._names, self._processes, self._diag, first_ephemeral_port(), self._namespaces
+            self._table,
+            self._names,
+            self._processes,
+            self._system.sockets,
+            first_ephemeral_port(),
+            self._system.namespaces,
         )
         self._own: set[bytes] = set()
         self._programs = Programs(self._processes)
         self._sources = Sources(
             self._table,
             self._attribution,
-            self._diag,
+            self._system.sockets,
             wanted=settings.interface_names,
             packets=mode.mode == Mode.PACKETS,
             clock=time.time,
             kernel=self._open_kernel() if mode.mode == Mode.EBPF else None,
+            open_source=self._system.open_source,
         )
         self._counters: dict[int, InterfaceCounters] = {}
         self._sites = SitePairs()
@@ -207,12 +204,7 @@ class Agent:
             await self._publisher.finish(FINISH_SECONDS)
         finally:
             self._sources.close()
-            self._netlink.close()
-            self._namespaces.close()
-            if self._events is not None:
-                self._events.close()
-            if self._diag is not None:
-                self._diag.close()
+            self._system.close()
             if probes is not None:
                 probes.close()
             self._disk.shutdown()
@@ -335,7 +327,7 @@ class Agent:
 
     def _refresh_interfaces(self) -> None:
         try:
-            interfaces = read_interfaces(self._netlink)
+            interfaces = self._system.read_interfaces()
         except OSError as error:
             log.warning("interfaces cannot be listed", error=error.strerror)
             return
@@ -527,23 +519,6 @@ async def _end(task: asyncio.Task[None]) -> None:
         await asyncio.wait({task}, timeout=0.1)
     if not task.cancelled() and task.exception() is not None:
         log.error("part of the agent had failed", error=repr(task.exception()))
-
-
-def _open_diag() -> SocketDiag | None:
-    try:
-        return SocketDiag()
-    except OSError as error:
-        log.warning("processes stay unknown: sockets cannot be listed", error=error.strerror)
-        return None
-
-
-def _hear_processes() -> ProcessEvents | None:
-    try:
-        return ProcessEvents()
-    except OSError as error:
-        # Nothing is missing without it: processes are listed instead.
-        log.info("the kernel does not tell of new processes", error=error.strerror)
-        return None
 
 
 def _open_spool(settings: Settings) -> Spool:

@@ -7,9 +7,9 @@ at the sweep each second (everything else, and accepted connections, whose socke
 from __future__ import annotations
 
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,7 +32,6 @@ from netally.capture.packets import (
     among,
     ends_of,
 )
-from netally.capture.process_table import ProcessTable
 from netally.capture.sock_diag import TCP_LISTEN, Socket, SocketDiag
 from netally.contracts.codes import DomainSource, ProcessSource
 from netally.contracts.flow import App
@@ -44,6 +43,30 @@ MAX_UNRESOLVED: Final = 20_000
 
 FiveTuple = tuple[int, bytes, int, bytes, int]
 """Protocol, local address and port, remote address and port."""
+
+
+class Sockets(Protocol):
+    """Who can be asked for the sockets of this machine."""
+
+    def sockets(self, protocol: int, *, counters: bool = False) -> Iterator[Socket]: ...
+    def lookup(
+        self, protocol: int, local: bytes, local_port: int, remote: bytes, remote_port: int
+    ) -> Socket | None: ...
+    def close(self) -> None: ...
+
+
+class Processes(Protocol):
+    """Who can be asked for the process of a socket, by the socket's inode."""
+
+    misses: int
+
+    def known(self, inode: int) -> App | None: ...
+    def program(self, pid: int) -> App | None: ...
+    def find(self, inode: int, uid: int, *, thorough: bool = True) -> App | None: ...
+    def hear(self) -> None: ...
+    def sweep(self) -> None: ...
+    def look_into_owners(self) -> None: ...
+    def forget(self) -> int: ...
 
 
 class View(NamedTuple):
@@ -64,8 +87,8 @@ class Attribution:
         self,
         table: FlowTable,
         names: FlowNames,
-        processes: ProcessTable,
-        diag: SocketDiag | None,
+        processes: Processes,
+        diag: Sockets | None,
         first_ephemeral: int,
         namespaces: NetworkNamespaces | None = None,
     ) -> None:
@@ -167,7 +190,8 @@ class Attribution:
         # An address of a container leads into its namespace.
         others = self._namespaces.holding(view.local) if self._namespaces is not None else []
         found = None
-        for diag in others or (self._diag,):
+        asked: Sequence[Sockets] = others or (self._diag,)
+        for diag in asked:
             try:
                 found = diag.lookup(view.protocol, view.local, view.local_port, view.remote, view.remote_port)
             except OSError:
@@ -295,7 +319,7 @@ class Attribution:
         apps = {self._processes.known(each.inode) for each in sockets}
         return apps.pop() if len(apps) == 1 else None
 
-    def _read_sockets(self, diag: SocketDiag) -> None:
+    def _read_sockets(self, diag: Sockets) -> None:
         self._listeners, self._connected = {}, {}
         serving = set()
         for protocol in (TCP, UDP):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+import os
 import socket
 from collections.abc import Iterable
 from pathlib import Path
@@ -10,9 +12,9 @@ from typing import Final, NamedTuple
 import msgspec
 
 from netally.capture.ebpf import kernel_programs
-from netally.capture.interfaces import Choice, Interface, address_text, choose, read_interfaces
-from netally.capture.netlink import ROUTE, NetlinkSocket
+from netally.capture.interfaces import Choice, Interface, address_text, choose
 from netally.capture.sock_diag import SocketDiag
+from netally.capture.system import is_macos, list_interfaces
 from netally.contracts.codes import Mode
 
 ADVICE: Final = (
@@ -51,6 +53,8 @@ def find_mode(wanted: str = "") -> CaptureMode:
     """Best mode that works here, none better than ``wanted``. Opens sockets and loads programs for a moment, and leaves
     nothing behind.
     """
+    if is_macos():
+        return _on_macos()
     if wanted == Mode.UNPRIVILEGED.label:
         return _without_packets("NETALLY_CAPTURE_MODE asks for unprivileged")
     found = _by_packets()
@@ -65,6 +69,25 @@ def find_mode(wanted: str = "") -> CaptureMode:
     reason = f"packets are looked at one by one and processes looked up, because {refused}"
     return found._replace(
         reason=f"{reason}; {found.reason}" if found.reason else reason, advice=_raise_to_ebpf(refused)
+    )
+
+
+def _on_macos() -> CaptureMode:
+    if os.geteuid():
+        return CaptureMode(
+            Mode.NONE, "packets of macOS can be seen by root only", "Run the agent as root (`sudo make run`)."
+        )
+    if importlib.util.find_spec("scapy") is None:
+        return CaptureMode(
+            Mode.NONE,
+            "packets of macOS are read by way of scapy, which is not installed",
+            "Install it beside the agent: `pip install 'netally-capture[macos]'`.",
+        )
+    return CaptureMode(
+        Mode.PACKETS,
+        "macOS: packets are read one by one by way of scapy, some thousand a second at most, and processes are listed "
+        "once a second, so that shorter connections have none; nobody has tried this on a Mac yet",
+        "",
     )
 
 
@@ -118,11 +141,7 @@ def probe(wanted: Iterable[str], mode: str = "") -> Probe:
     interfaces: list[Interface] = []
     reason = found.reason
     try:
-        netlink = NetlinkSocket(ROUTE)
-        try:
-            interfaces = read_interfaces(netlink)
-        finally:
-            netlink.close()
+        interfaces = list_interfaces()
     except OSError as error:
         reason = reason or f"the interfaces cannot be listed: {error.strerror}"
     choices: dict[str, Choice] = choose(interfaces, wanted)

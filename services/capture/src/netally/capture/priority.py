@@ -20,7 +20,7 @@ _LEVEL: Final = 1
 
 
 class Priority:
-    """Of this process. Does nothing where the system refuses (no CAP_SYS_NICE)."""
+    """Of this process. Does nothing where the system refuses (no CAP_SYS_NICE) or has no such thing (macOS)."""
 
     def __init__(
         self, clock: Callable[[], float] = time.monotonic, spent: Callable[[], float] = time.process_time
@@ -34,7 +34,7 @@ class Priority:
     def begin(self) -> None:
         """Go first from now on, if that is allowed."""
         # Lets it step forward again after privileges are given up.
-        with contextlib.suppress(OSError, ValueError):
+        with contextlib.suppress(OSError, ValueError, AttributeError):
             resource.setrlimit(resource.RLIMIT_RTPRIO, (_LEVEL, _LEVEL))
         self._clock_before, self._spent_before = self._clock(), self._spent()
         self._go(first=True)
@@ -51,6 +51,8 @@ class Priority:
         self._go(first=False)
 
     def _go(self, *, first: bool) -> None:
+        if not hasattr(os, "sched_setscheduler"):
+            return
         # What this process starts is ordinary.
         policy = os.SCHED_RR | os.SCHED_RESET_ON_FORK if first else os.SCHED_OTHER
         level = os.sched_param(_LEVEL if first else 0)

@@ -46,7 +46,11 @@ _libc: Final = ctypes.CDLL(None, use_errno=True)
 
 
 def give_up(mode: Mode, own_directory: Path) -> None:
-    """Keep what the mode needs. What this system cannot give up is told in the log, and the agent goes on."""
+    """Keep what the mode needs. What this system cannot give up is told in the log, and the agent goes on.
+    macOS has no such privileges.
+    """
+    if not hasattr(_libc, "prctl"):
+        return
     needed = set(NEEDED.get(mode, frozenset()))
     if own_directory.stat().st_uid != os.geteuid():
         needed.add(DAC_OVERRIDE)

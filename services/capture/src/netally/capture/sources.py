@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Final
+from typing import Final, Protocol
 
 import structlog
 
 from netally.capture import metrics
-from netally.capture.attribution import Attribution
+from netally.capture.attribution import Attribution, Sockets
 from netally.capture.decode import decode_block
 from netally.capture.dissector import TCP, FragmentTable
 from netally.capture.ebpf.source import Crowd, KernelCounts
@@ -22,7 +22,7 @@ from netally.capture.flow_table import FlowTable
 from netally.capture.interfaces import Choice, Interface, choose
 from netally.capture.name_tap import NameTap
 from netally.capture.packet_ring import PacketRing
-from netally.capture.sock_diag import EndedSockets, Socket, SocketDiag
+from netally.capture.sock_diag import EndedSockets, Socket
 from netally.capture.tally import Odd, Passed
 from netally.capture.tcp_counters import TcpCounterSource
 
@@ -34,6 +34,24 @@ processor that wakes up has forgotten everything.
 """
 
 NOTHING: Final = Odd((0, 0), (0, 0), 0, 0, 0)
+
+
+class Source(Protocol):
+    """What brings the packets of one interface."""
+
+    interface: Interface
+    drops: int
+
+    def follow(self, interface: Interface) -> None: ...
+    def pause(self, *, paused: bool) -> None: ...
+    def read(self) -> None: ...
+    def take_odd(self) -> Odd: ...
+    def is_bound(self) -> bool: ...
+    def close(self) -> None: ...
+
+
+OpenSource = Callable[[Interface, FlowTable, Attribution, Callable[[], float]], Source]
+"""OSError where an interface cannot be captured."""
 
 
 class PacketSource:
@@ -69,7 +87,7 @@ class PacketSource:
 
     def _ready(self) -> None:
         if self._fills_quickly:
-            self.read_ring()
+            self.read()
             return
         loop = asyncio.get_running_loop()
         loop.remove_reader(self._ring.fileno())
@@ -77,7 +95,7 @@ class PacketSource:
 
     def _gathered(self) -> None:
         self._wait()
-        self.read_ring()
+        self.read()
 
     def follow(self, interface: Interface) -> None:
         """The same interface, as it is now."""
@@ -86,7 +104,7 @@ class PacketSource:
     def pause(self, *, paused: bool) -> None:
         self.paused = self._tap.paused = paused
 
-    def read_ring(self) -> None:
+    def read(self) -> None:
         """Count every block that is ready."""
         self._ring.take_error()
         ready = 0
@@ -143,19 +161,20 @@ class PacketSource:
 
 class Sources:
     """Everything captured on this machine. ``kernel`` counts in the place of packet sockets; without it ``packets``
-    False reads TCP counters.
+    False reads TCP counters. ``open_source`` opens an interface's packets.
     """
 
     def __init__(
         self,
         table: FlowTable,
         attribution: Attribution,
-        diag: SocketDiag | None,
+        diag: Sockets | None,
         *,
         wanted: list[str],
         packets: bool,
         clock: Callable[[], float],
         kernel: KernelCounts | None = None,
+        open_source: OpenSource = PacketSource,
     ) -> None:
         self._kernel = kernel
         self._table = table
@@ -164,7 +183,8 @@ class Sources:
         self._wanted = wanted
         self._packets = packets
         self._clock = clock
-        self._open: dict[int, PacketSource] = {}
+        self._open_source = open_source
+        self._open: dict[int, Source] = {}
         self._watched: dict[int, WatchedInterface] = {}
         self._passed: dict[int, Passed] = {}
         self._counters = TcpCounterSource()
@@ -245,13 +265,13 @@ class Sources:
 
     def _watch(self, interface: Interface) -> None:
         index = interface.ifindex
-        source: PacketSource | WatchedInterface
+        source: Source | WatchedInterface
         if self._kernel is not None:
             source = self._watched[index] = WatchedInterface(
                 interface, self._kernel.interfaces, self._attribution, self._clock
             )
         else:
-            source = self._open[index] = PacketSource(interface, self._table, self._attribution, self._clock)
+            source = self._open[index] = self._open_source(interface, self._table, self._attribution, self._clock)
         source.pause(paused=self._paused)
 
     def pause(self, *, paused: bool) -> None:
@@ -263,7 +283,7 @@ class Sources:
             watched.pause(paused=paused)
 
     def _close(self, index: int) -> None:
-        source: PacketSource | WatchedInterface
+        source: Source | WatchedInterface
         if index in self._watched:
             source = self._watched.pop(index)
         else:
@@ -275,7 +295,7 @@ class Sources:
     def read(self) -> None:
         """Count what is ready now."""
         for source in list(self._open.values()):
-            source.read_ring()
+            source.read()
         if self._kernel is not None:
             self._kernel.read(time=self._clock(), count=not self._paused)
         if self._counts_sockets and self._diag is not None:

@@ -7,7 +7,7 @@ from collections import OrderedDict
 from typing import Final
 
 from netally.capture.app_name import application_name, cut_name
-from netally.capture.process_table import ProcessTable
+from netally.capture.attribution import Processes
 from netally.contracts.flow import App
 
 _MAX_PROGRAMS: Final = 2_048
@@ -17,7 +17,7 @@ _MAX_PROGRAMS: Final = 2_048
 class Programs:
     """A program is a process and what it runs: exec keeps the id and changes the command."""
 
-    def __init__(self, processes: ProcessTable) -> None:
+    def __init__(self, processes: Processes) -> None:
         self._processes = processes
         self._known: OrderedDict[tuple[int, str], App] = OrderedDict()
 
