@@ -50,7 +50,7 @@ def list_interfaces() -> list[Interface]:
 
 
 def open_system(*, kernel_tells: bool = False) -> System:
-    """Of this machine. ``kernel_tells`` of processes and containers (mode ebpf): only sockets from before are looked up.
+    """Of this machine. ``kernel_tells`` of processes and containers (mode ebpf): only older sockets are looked up.
     Raises OSError where the kernel answers nothing at all.
     """
     return _macos() if is_macos() else _linux(kernel_tells)
