@@ -98,7 +98,7 @@ ASKED = {
 }
 PAGES = ("/", "/?range=1y", "/applications?range=1y", "/domains?range=1y", "/history?range=1y")
 PAGE_RUNS = 8
-ALONE = ("breakdown 1 y by app and domain",)
+ALONE = ("breakdown 1 y by app and domain", "domains 1 y, 50 registrable")
 
 
 async def _fill(url: str, now: int) -> float:

@@ -41,12 +41,12 @@ async def test_a_table_reads_the_fleet_then_the_snapped_range() -> None:
     }
 
 
-async def test_sums_read_whole_days_and_hours_from_the_tiers_above() -> None:
-    day = 86_400_000
-    midnight = NOW - NOW % day
+async def test_sums_read_whole_hours_from_the_tier_above() -> None:
+    hour = 3_600_000
+    this_hour = NOW - NOW % hour
 
     async def pieces(range_: str, filter_: str = "", held: int = 0) -> tuple[tuple[str, int, int], ...]:
-        database = ScriptedDatabase(fleet=[make_fleet_row(1, "a")], tiers_held=[{"name": "1d", "dropped_before": held}])
+        database = ScriptedDatabase(fleet=[make_fleet_row(1, "a")], tiers_held=[{"name": "1h", "dropped_before": held}])
         asked = Asking(database.as_database(), lambda: NOW, EVERY_HOST, range_=range_, filter_=parse(filter_))
         async with read_table(asked) as (reading, span):
             assert reading.counted(span).pieces == ()
@@ -54,15 +54,13 @@ async def test_sums_read_whole_days_and_hours_from_the_tiers_above() -> None:
             assert found == () or (found[0][1], found[-1][2]) == (span.start, span.end)
             return found
 
-    week = await pieces("7d")
-    assert [tier for tier, *_ in week] == ["1h", "1d", "1h"]
-    # Today is not stored as a day yet.
-    assert week[1][1:] == (midnight - 6 * day, midnight)
-    assert [tier for tier, *_ in await pieces("24h")] == ["1m", "1h", "1m"]
+    day = await pieces("24h")
+    assert [tier for tier, *_ in day] == ["1m", "1h", "1m"]
+    assert day[1][1:] == (this_hour - 23 * hour, this_hour)
     # An amount is compared with a row of its tier; what the tier above has lost, or does not keep, it cannot tell.
-    assert await pieces("7d", "bytes > 1MB") == ()
-    assert await pieces("7d", held=midnight) == ()
-    assert await pieces("1y") == ()
+    assert await pieces("24h", "bytes > 1MB") == ()
+    assert await pieces("24h", held=this_hour) == ()
+    assert await pieces("7d") == await pieces("1y") == ()
 
 
 async def test_coverage_of_several_ranges_is_read_once_a_tier() -> None:

@@ -73,8 +73,8 @@ class Counted(msgspec.Struct, frozen=True):
     totals_suffice: bool = False
     """The statement tells apart hosts, applications and buckets alone, so that the totals by application may answer."""
     pieces: tuple[tuple[str, int, int], ...] = ()
-    """(tier, start, end): the range cut up, so that a statement which tells no buckets apart reads the whole hours and
-    days in it from the tiers that have the fewest rows of them. Empty: all from the tier.
+    """(tier, start, end): the range cut up, so that a statement which tells no buckets apart reads whole hours from the
+    tier that has fewer rows of them. Empty: all from the tier.
     """
 
 

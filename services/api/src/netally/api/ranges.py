@@ -35,8 +35,10 @@ FUTURE_MS: Final = 366 * DAY_MS
 
 TIERS: Final = {"raw": 0, "1m": MINUTE_MS, "1h": HOUR_MS, "1d": DAY_MS}
 """Tier and the length of its buckets; raw's is the agents' interval."""
-ABOVE: Final = {"raw": "1h", "1m": "1h", "1h": "1d"}
-"""The tier whose buckets may stand for those of a range that lie within them."""
+ABOVE: Final = {"raw": "1h", "1m": "1h"}
+"""The tier whose buckets stand for those of a range that lie within them. Not days for hours: every reader of days also
+computes today's from its hours, which costs more than it saves.
+"""
 _LONGEST_OF_TIER: Final = {"raw": 2 * HOUR_MS, "1m": 2 * DAY_MS, "1h": 62 * DAY_MS}
 
 BUCKETS: Final = {

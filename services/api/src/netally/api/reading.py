@@ -160,7 +160,7 @@ class Reading:
         """The rows of a range that count, by the fleet and the filter.
 
         With ``sums_suffice`` they are for a statement that tells no buckets apart, nor what raw flows alone keep: whole
-        hours and days then come from the tiers above.
+        hours then come from the tier above.
         """
         # A bucket that is not exact counts where its middle lies.
         shift = 0 if span.exact else span.middle_ms
