@@ -20,6 +20,8 @@ def test_every_page_of_the_menu_has_two_keys(desk: Reading) -> None:  # noqa: F8
         page.keyboard.press("g")
         page.keyboard.press(entry.key)
         expect(page.locator("nav [aria-current=page]")).to_have_text(entry.name)
+        # Keys are heard once the page's scripts are there.
+        page.wait_for_load_state()
 
 
 def test_the_list_of_keys_opens_and_closes(desk: Reading) -> None:  # noqa: F811
