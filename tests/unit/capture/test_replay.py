@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import io
+from collections import Counter
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scapy.layers.dns import DNS, DNSQR, DNSRR
-from scapy.layers.inet import IP, TCP, UDP, fragment
-from scapy.layers.inet6 import IPv6
-from scapy.layers.l2 import Ether
-from scapy.packet import Packet
+from scapy.layers.inet import ICMP, IP, TCP, UDP, fragment
+from scapy.layers.inet6 import ICMPv6EchoRequest, IPv6
+from scapy.layers.l2 import CookedLinux, CookedLinuxV2, Dot1Q, Ether
+from scapy.packet import Packet, Raw
 
 from netally.capture.flow_table import FlowTable
 from netally.capture.replay import CaptureReader, FlowLine, endpoint, read_flows
@@ -157,6 +158,76 @@ def test_mutated_captures_keep_every_ip_frame_in_exactly_one_flow(changes: list[
         data[place] = value
     flows, reader = flows_of(bytes(data), inner=inner)
     assert sum(f.c2s_packets + f.s2c_packets for f in flows) == reader.frames - reader.not_ip
+
+
+Sent = tuple[int, bool, int, int, int, bool]
+"""Protocol, whether IPv6, number of the client, its port, bytes of payload, whether it is an answer."""
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from([6, 17, 1]),
+            st.booleans(),
+            st.integers(1, 3),
+            st.integers(40_000, 40_002),
+            st.integers(0, 700),
+            st.booleans(),
+        ),
+        min_size=1,
+        max_size=30,
+    ),
+    st.sampled_from([1, 12, 101, 113, 276]),
+    st.integers(0, 2),
+    st.sampled_from([0, 200]),
+)
+def test_any_mixture_is_counted_as_it_was_sent(sent: list[Sent], link: int, tags: int, mtu: int) -> None:
+    """Against a count of what the frames were made from: flows both ways, tags, padding, fragments."""
+    frames: list[bytes] = []
+    wanted: Counter[tuple[frozenset[str], int, str]] = Counter()
+    for protocol, is_six, client, port, size, is_answer in sent:
+        ends = (f"fd00::{client}", "fd00::9") if is_six else (f"192.0.2.{client}", "198.51.100.9")
+        ports = (0, 0) if protocol == 1 else (port, 443)
+        if is_answer:
+            ends, ports = ends[::-1], ports[::-1]
+        payload: Packet = Raw(bytes(size))
+        if protocol == 1:
+            payload = ICMPv6EchoRequest(data=bytes(size)) if is_six else ICMP(type=8) / payload
+        else:
+            payload = (TCP if protocol == 6 else UDP)(sport=ports[0], dport=ports[1]) / payload
+        head = IPv6(src=ends[0], dst=ends[1]) if is_six else IP(src=ends[0], dst=ends[1], id=len(frames) + 1)
+        pieces = [head / payload] if is_six or not mtu else fragment(head / payload, mtu)
+        key = (
+            frozenset(
+                f"[{end}]:{number}" if is_six else f"{end}:{number}" for end, number in zip(ends, ports, strict=True)
+            ),
+            (58 if is_six else 1) if protocol == 1 else protocol,
+        )
+        for piece in pieces:
+            frame = _framed(piece, link, tags, is_six=is_six)
+            frames.append(frame)
+            wanted[*key, "packets"] += 1
+            wanted[*key, "bytes"] += len(frame)
+    found: Counter[tuple[frozenset[str], int, str]] = Counter()
+    flows, reader = flows_of(make_pcap(frames, link_type=link))
+    for flow in flows:
+        number = {"TCP": 6, "UDP": 17, "ICMP": 1, "ICMPV6": 58}[flow.l4]
+        found[frozenset((flow.src, flow.dst)), number, "packets"] += flow.c2s_packets + flow.s2c_packets
+        found[frozenset((flow.src, flow.dst)), number, "bytes"] += flow.c2s_bytes + flow.s2c_bytes
+    assert found == wanted
+    assert (reader.frames, reader.not_ip) == (len(frames), 0)
+
+
+def _framed(packet: Packet, link: int, tags: int, *, is_six: bool) -> bytes:
+    if link in (12, 101):
+        return bytes(packet)
+    if link == 1:
+        head: Packet = Ether(src="02:00:00:00:00:01", dst="02:00:00:00:00:02")
+        for number in range(tags):
+            head /= Dot1Q(vlan=number + 1)
+        return bytes(head / packet).ljust(60, b"\0")
+    cooked = CookedLinux if link == 113 else CookedLinuxV2
+    return bytes(cooked(proto=0x86DD if is_six else 0x0800) / packet)
 
 
 @pytest.mark.parametrize("inner", [False, True])
