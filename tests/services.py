@@ -204,10 +204,14 @@ class PostgresServer:
             "max_connections": 200,
             "shared_buffers": "256MB",
             "max_wal_size": "2GB",
-            "io_method": "sync",
             "timezone": "UTC",
             "jit": "off",
         }
+        version = subprocess.run(
+            [self._bin / "postgres", "--version"], check=True, capture_output=True, text=True
+        ).stdout
+        if int(version.split()[2].partition(".")[0]) >= 18:
+            settings["io_method"] = "sync"
         arguments = [part for key, value in settings.items() for part in ("-c", f"{key}={value}")]
         with (self.directory / "postgres.log").open("ab") as log:
             self._process = subprocess.Popen(  # type: ignore[call-overload]
