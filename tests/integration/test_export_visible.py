@@ -56,7 +56,13 @@ async def exports(
             return all(part["ready"] for part in parts)
 
         await eventually(bus_is_there)
-        yield Exports(api, token)
+        made = Exports(api, token)
+
+        async def token_is_known() -> bool:
+            return (await made.limited("/api/about")).status_code == 200
+
+        await eventually(token_is_known)
+        yield made
 
 
 def read(content: bytes) -> tuple[set[str], set[str], int, int]:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import ssl
 import subprocess
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import nats
 import nats.errors
+import psutil
 import pytest
 from nats.aio.client import Client
 
@@ -103,10 +104,18 @@ class SecuredBus:
 
 
 @pytest.fixture
-def bus(tmp_path: Path) -> Iterator[SecuredBus]:
+async def bus(tmp_path: Path) -> AsyncIterator[SecuredBus]:
     running = SecuredBus(tmp_path)
     running.start()
     yield running
+
+    async def all_closed() -> bool:
+        # The end of TLS takes some turns of the loop, also where the connection was refused.
+        return not any(
+            each.raddr and each.raddr.port == running.port for each in psutil.Process().net_connections("tcp")
+        )
+
+    await eventually(all_closed)
     running.stop()
 
 

@@ -69,6 +69,7 @@ async def test_packets_are_counted_by_the_running_loop(loopback: Interface, diag
 
 
 @pytest.mark.root
+@pytest.mark.alone  # what other tests send on loopback goes through the same ring
 async def test_a_ring_that_fills_loses_nothing(loopback: Interface, diag: SocketDiag) -> None:
     """Four blocks on loopback: far more packets than fit them come while the loop runs."""
     table = FlowTable()
