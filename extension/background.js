@@ -56,6 +56,9 @@ async function send() {
   timer = null;
   await change(async (state, settings) => {
     if (settings.paused || !settings.code || !settings.hub) return;
+    // Another report may have been sent since this one's time was set.
+    const wait = waitMs(state, Date.now());
+    if (wait > 0) return schedule(wait);
     for (const pair of asked.splice(0)) countPair(state, pair);
     const info = api.runtime.getBrowserInfo ? await api.runtime.getBrowserInfo() : null;
     const name = settings.browser || browserName(navigator.userAgentData?.brands, info);
